@@ -1,0 +1,112 @@
+"""A request's content as one JSON document, or the reason why it is none.
+
+Two parsers must never read one document differently (Bishop Fox's survey of 49 parsers found that they do), so only
+the subset on which all of them agree is understood; the rest is forwarded as it came and never cached.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final, TypeAlias
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Document: TypeAlias = dict[str, Json]
+
+MAX_DEPTH: Final = 64
+MAX_NUMBER: Final = 2**53
+
+
+class DocumentError(ValueError):
+    """The content is outside the agreed subset; `reason` is one short word that is safe to show and to count."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def parse_document(raw: bytes) -> Document:
+    """The JSON object in `raw`, numbers in one spelling (`1.0` is `1`). Raises DocumentError."""
+    value = _parse(raw)
+    if not isinstance(value, dict):
+        raise DocumentError("not-an-object")
+    # Every level needs two bytes, so few brackets prove a flat document without a walk.
+    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
+        _check_depth(value)
+    return value
+
+
+def read_json(text: str | bytes) -> Json:
+    """The JSON value in an answer, or None where it has none: an answer is judged, never refused."""
+    try:
+        return _parse(text.encode() if isinstance(text, str) else text)
+    except (DocumentError, UnicodeEncodeError):
+        return None
+
+
+def canonical_json(value: Json, *, ordered: bool = False) -> bytes:
+    """One spelling per value: UTF-8, no white space, members sorted unless `ordered`. Raises DocumentError."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=not ordered)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise DocumentError("surrogate") from None
+
+
+def _parse(raw: bytes) -> Json:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise DocumentError("not-utf-8") from None
+    if text.startswith("\ufeff"):
+        raise DocumentError("byte-order-mark")
+    try:
+        value: Json = _DECODER.decode(text)
+    except RecursionError:
+        raise DocumentError("depth") from None
+    except json.JSONDecodeError:
+        raise DocumentError("not-json") from None
+    return value
+
+
+def _members(pairs: list[tuple[str, Json]]) -> Document:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise DocumentError("duplicate-name")
+    return members
+
+
+def _integer(text: str) -> int:
+    # 2^53 has 16 digits; a longer text never reaches int(), whose digit limit raises.
+    if len(text) > 17 or abs(value := int(text)) > MAX_NUMBER:
+        raise DocumentError("number-range")
+    return value
+
+
+def _fraction(text: str) -> int | float:
+    value = float(text)
+    if abs(value) > MAX_NUMBER or (value == 0.0 and text.lower().partition("e")[0].strip("-0.")):
+        raise DocumentError("number-range")
+    return int(value) if value.is_integer() else value
+
+
+def _constant(_: str) -> Json:
+    raise DocumentError("not-a-number")
+
+
+def _check_depth(document: Document) -> None:
+    level: list[Json] = [document]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return
+    raise DocumentError("depth")
+
+
+def _children(node: Json) -> list[Json]:
+    values = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return [value for value in values if isinstance(value, dict | list)]
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_members, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
+)

@@ -1,0 +1,45 @@
+"""What may be read from the cache and what may be stored, decided on values alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, TypeAlias
+
+from annotated_types import Ge, Gt, Le, MaxLen
+
+from coo_middleware.core.normalize import Preset
+
+if TYPE_CHECKING:
+    from coo_middleware.core.exchange import Exchange
+
+StrictSettings: TypeAlias = dict[str, object]
+STRICT: Final[StrictSettings] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+_FINISHED: Final = ("stop", "tool_calls", "function_call", "end_turn", "stop_sequence", "tool_use", "completed")
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """Settings under `policy.cache`."""
+
+    __pydantic_config__: ClassVar[StrictSettings] = STRICT
+
+    enabled: bool = True
+    """Reuse stored responses; metrics are recorded either way."""
+    ttl_seconds: Annotated[float, Gt(0), Le(31_622_400)] = 10.0
+    """Freshness lifetime of a stored response, in seconds."""
+    namespace: Annotated[str, MaxLen(200)] = ""
+    """Part of every cache key: a new name starts an empty cache."""
+    scope: Annotated[str, MaxLen(200)] = "credentials"
+    """Who shares a stored response: `credentials` (each caller has its own), `header:<name>` (all who send the same
+    value) or `shared` (everyone)."""
+    scope_headers: tuple[str, ...] = ()
+    """Further request headers that say who is asking."""
+    key_headers: tuple[str, ...] = ()
+    """Further request headers that change the answer."""
+    normalize: Preset = "text"
+    """Which prompts count as equal."""
+    store_finish_reasons: tuple[str, ...] = _FINISHED
+    """Answers that ended for another reason are not stored."""
+    max_entry_bytes: Annotated[int, Ge(1024), Le(1_073_741_824)] = 4_194_304
+    """A longer answer is forwarded and not stored."""

@@ -1,0 +1,85 @@
+"""Server-sent events, read incrementally on bytes (WHATWG HTML, section 9.2.6).
+
+Every byte that is fed leaves in exactly one event's `raw` or in the rest, so what is forwarded can be cut at
+events and still be what came. Lines end in LF, CRLF or CR, also mixed; U+2028 and the like are data.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_END_OF_EVENT: Final = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
+_END_OF_LINE: Final = re.compile(rb"\r\n|\n|\r")
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: `raw` as it came with its closing blank line, `name` ("" when unnamed), `data` (None when it has none)."""
+
+    raw: bytes
+    name: str
+    data: str | None
+
+
+class SSEDecoder:
+    """Cuts a stream into events, however it was chunked.
+
+    An event over `limit` bytes ends the reading: `broken` is set and whatever comes passes through in nameless events
+    without data.
+    """
+
+    __slots__ = ("_buffer", "_limit", "_scanned", "_started", "broken")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._buffer = bytearray()
+        self._scanned = 0
+        self._started = False
+        self.broken = False
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that `chunk` completes."""
+        self._buffer += chunk
+        events = []
+        start = 0
+        # A boundary may straddle two chunks; it is at most four bytes long.
+        match = _END_OF_EVENT.search(self._buffer, max(0, self._scanned - 3))
+        while match and not self.broken:
+            events.append(self._event(bytes(self._buffer[start : match.end()])))
+            start = match.end()
+            match = _END_OF_EVENT.search(self._buffer, start)
+        del self._buffer[:start]
+        self._scanned = len(self._buffer)
+        self.broken = self.broken or self._scanned > self._limit
+        if self.broken and self._buffer:
+            events.append(Event(self.take_rest(), "", None))
+        return events
+
+    def take_rest(self) -> bytes:
+        """What no blank line has closed, once: bytes for the client but no event (section 9.2.6 discards it)."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        self._scanned = 0
+        return rest
+
+    def _event(self, raw: bytes) -> Event:
+        text = raw
+        if not self._started:
+            self._started = True
+            text = raw.removeprefix(_BYTE_ORDER_MARK)
+        return _read_event(raw, text)
+
+
+def _read_event(raw: bytes, text: bytes) -> Event:
+    name = ""
+    data: list[str] = []
+    for line in _END_OF_LINE.split(text):
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data.append(value.removeprefix(b" ").decode(errors="replace"))
+        elif field == b"event":
+            name = value.removeprefix(b" ").decode(errors="replace")
+    return Event(raw, name, "\n".join(data) if data else None)

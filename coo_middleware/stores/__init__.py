@@ -1,0 +1,135 @@
+"""RuntimeStore: all that the middleware remembers, behind six methods."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self, TypeAlias
+
+from annotated_types import Ge, Le
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+StoreType: TypeAlias = Literal["memory", "redis", "http", "file", "sqlite"]
+
+LATENCY: Final = "latency"
+MAX_KEY_BYTES: Final = 2048
+TOTAL_SECONDS: Final = 35 * 86_400
+
+
+class StoreError(Exception):
+    """A store could not do what was asked. The cause is chained; the text names no secret and no prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Settings under `storage.runtime`, with the storage guide's names."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+    type: StoreType = "memory"
+    """Which store keeps metrics and responses."""
+    addr: str = ""
+    """redis: host:port or a redis://, rediss:// or unix:// URL; http: the base URL."""
+    password: str = field(default="", repr=False)
+    """redis: the password."""
+    api_key: str = field(default="", repr=False)
+    """http: the bearer token."""
+    path: str = ""
+    """file, sqlite: where the data lies."""
+    usage_ttl_seconds: Annotated[float, Ge(1), Le(86_400)] = 60.0
+    """How long a usage counter lives from its first increment, in seconds."""
+    max_bytes: Annotated[int, Ge(65_536)] = 268_435_456
+    """memory: the most that stored responses may take, in bytes."""
+    max_entries: Annotated[int, Ge(1)] = 100_000
+    """memory: how many responses may be stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """`delta` is the sum of `samples` increments of one counter."""
+
+    provider: str
+    key_id: str
+    metric: str
+    delta: float
+    samples: int = 1
+
+
+class RuntimeStore(ABC):
+    """Usage counters and stored responses.
+
+    A usage counter holds the traffic of the current period: it lives `usage_ttl_seconds` from its first increment and
+    then reads 0. Every metric is a sum but `latency`, which is the mean, in milliseconds, of the samples that
+    `increment_usage` added. Every failure surfaces as StoreError with its cause chained.
+    """
+
+    @abstractmethod
+    async def get_usage(self, provider: str, key_id: str, metric: str) -> float:
+        """The counter's value in the current period, 0 when there is none."""
+
+    @abstractmethod
+    async def set_usage(self, provider: str, key_id: str, metric: str, value: float) -> None:
+        """Sets the counter and starts its period anew; windows and totals stay as they are."""
+
+    @abstractmethod
+    async def increment_usage(self, provider: str, key_id: str, metric: str, delta: float) -> None:
+        """Adds `delta` to the counter, its windows and its total, atomically."""
+
+    @abstractmethod
+    async def get_usage_in_window(self, provider: str, key_id: str, metric: str, window_seconds: int) -> float:
+        """The increments of the last `window_seconds`: accurate to 1 s up to 2 min, to 1 min up to 2 h, to 1 h up to
+        35 d, the oldest bucket counted whole. Raises ValueError for a window that is not within 1 s and 35 d.
+        """
+
+    @abstractmethod
+    async def set_cache(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        """Stores `value` under `key` (any text up to 2 KiB) for `ttl_seconds`; ValueError unless that is above 0."""
+
+    @abstractmethod
+    async def get_cache(self, key: str) -> bytes | None:
+        """The value, byte for byte, or None when there is none or it expired."""
+
+    async def open(self) -> None:
+        """Makes the store ready; harmless when it is."""
+
+    async def close(self) -> None:
+        """Lets go of connections and files; harmless when it has."""
+
+    async def ping(self) -> None:
+        """Raises StoreError unless the store answers."""
+        await self.get_cache("coo:ping")
+
+    async def delete_cache(self, key: str) -> None:
+        """Forgets what is stored under `key`, if anything. By default it is overwritten and expires at once."""
+        await self.set_cache(key, b"", 0.001)
+
+    async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
+        """Applies a batch. `writer` numbers its batches from 1: a store that remembers the last number applies each
+        batch once, however often it is sent. By default one increment after another, and a repeat counts again.
+        """
+        for each in increments:
+            # A mean needs its samples one by one, a sum does not.
+            times = each.samples if each.metric == LATENCY else 1
+            for _ in range(times):
+                await self.increment_usage(each.provider, each.key_id, each.metric, each.delta / times)
+
+    async def get_total(self, provider: str, key_id: str, metric: str) -> float:
+        """Every increment since the store was created. By default those of the longest window, 35 days."""
+        return await self.get_usage_in_window(provider, key_id, metric, TOTAL_SECONDS)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def open_store(settings: StoreSettings | Mapping[str, object]) -> RuntimeStore:
+    """The store that `settings` (or the section `storage.runtime` as a mapping) asks for, not opened yet."""
+    ...

@@ -26,20 +26,26 @@ class DocumentError(ValueError):
 
 def parse_document(raw: bytes) -> Document:
     """The JSON object in `raw`, numbers in one spelling (`1.0` is `1`). Raises DocumentError."""
-    value = _parse(raw)
+    value = _decode(_text(raw), _DOCUMENTS)
     if not isinstance(value, dict):
         raise DocumentError("not-an-object")
-    # Every level needs two bytes, so few brackets prove a flat document without a walk.
+    # Every level needs a bracket, so few brackets prove a flat document without a walk.
     if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
         _check_depth(value)
+    # Only an escape can bring a lone surrogate, and members that are no part of a cache key are never written.
+    if b"\\ud" in raw or b"\\uD" in raw:
+        canonical_json(value)
     return value
 
 
 def read_json(text: str | bytes) -> Json:
-    """The JSON value in an answer, or None where it has none: an answer is judged, never refused."""
+    """The JSON value in an answer, or None where it has none: an answer is judged, never refused.
+
+    Numbers may be of any size: providers send seeds of 64 bits and log probabilities near -1e38.
+    """
     try:
-        return _parse(text.encode() if isinstance(text, str) else text)
-    except (DocumentError, UnicodeEncodeError):
+        return _decode(text if isinstance(text, str) else _text(text), _ANSWERS)
+    except DocumentError:
         return None
 
 
@@ -52,15 +58,18 @@ def canonical_json(value: Json, *, ordered: bool = False) -> bytes:
         raise DocumentError("surrogate") from None
 
 
-def _parse(raw: bytes) -> Json:
+def _text(raw: bytes) -> str:
     try:
-        text = raw.decode()
+        return raw.decode()
     except UnicodeDecodeError:
         raise DocumentError("not-utf-8") from None
+
+
+def _decode(text: str, decoder: json.JSONDecoder) -> Json:
     if text.startswith("\ufeff"):
         raise DocumentError("byte-order-mark")
     try:
-        value: Json = _DECODER.decode(text)
+        value: Json = decoder.decode(text)
     except RecursionError:
         raise DocumentError("depth") from None
     except json.JSONDecodeError:
@@ -84,9 +93,15 @@ def _integer(text: str) -> int:
 
 def _fraction(text: str) -> int | float:
     value = float(text)
-    if abs(value) > MAX_NUMBER or (value == 0.0 and text.lower().partition("e")[0].strip("-0.")):
+    # At 2^53 a fraction's text may have been rounded: 9007199254740993.0 is read as 9007199254740992.
+    if abs(value) >= MAX_NUMBER or (value == 0.0 and text.lower().partition("e")[0].strip("-0.")):
         raise DocumentError("number-range")
     return int(value) if value.is_integer() else value
+
+
+def _number(text: str) -> int | float:
+    # A longer text may reach the digit limit of int(), which raises.
+    return int(text) if len(text) < 20 else float(text)
 
 
 def _constant(_: str) -> Json:
@@ -107,6 +122,7 @@ def _children(node: Json) -> list[Json]:
     return [value for value in values if isinstance(value, dict | list)]
 
 
-_DECODER: Final = json.JSONDecoder(
+_DOCUMENTS: Final = json.JSONDecoder(
     object_pairs_hook=_members, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
 )
+_ANSWERS: Final = json.JSONDecoder(object_pairs_hook=_members, parse_int=_number, parse_constant=_constant)

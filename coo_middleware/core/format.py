@@ -1,4 +1,4 @@
-"""What the house asks of a provider's wire format. A format is a value: a new dialect is data where the shape allows."""
+"""What the house asks of a provider's wire format, as a value: a new dialect is data where the shape allows it."""
 
 from __future__ import annotations
 

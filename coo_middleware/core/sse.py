@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_END_OF_EVENT: Final = re.compile(rb"(?:\r\n|\n|\r)(?:\r\n|\n|\r)")
+# Atomic groups: a CRLF that is followed by text must not be taken apart into two line ends.
+_END_OF_EVENT: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _END_OF_LINE: Final = re.compile(rb"\r\n|\n|\r")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -28,7 +29,8 @@ class SSEDecoder:
     """Cuts a stream into events, however it was chunked.
 
     An event over `limit` bytes ends the reading: `broken` is set and whatever comes passes through in nameless events
-    without data.
+    without data. An event leaves with the first byte that ends it, so where a chunk ends within its last CRLF, the LF
+    leads the next event's `raw`.
     """
 
     __slots__ = ("_buffer", "_limit", "_scanned", "_started", "broken")
@@ -43,17 +45,7 @@ class SSEDecoder:
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that `chunk` completes."""
         self._buffer += chunk
-        events = []
-        start = 0
-        # A boundary may straddle two chunks; it is at most four bytes long.
-        match = _END_OF_EVENT.search(self._buffer, max(0, self._scanned - 3))
-        while match and not self.broken:
-            events.append(self._event(bytes(self._buffer[start : match.end()])))
-            start = match.end()
-            match = _END_OF_EVENT.search(self._buffer, start)
-        del self._buffer[:start]
-        self._scanned = len(self._buffer)
-        self.broken = self.broken or self._scanned > self._limit
+        events = [] if self.broken else self._cut()
         if self.broken and self._buffer:
             events.append(Event(self.take_rest(), "", None))
         return events
@@ -65,11 +57,23 @@ class SSEDecoder:
         self._scanned = 0
         return rest
 
+    def _cut(self) -> list[Event]:
+        events = []
+        start = 0
+        # An end of event may straddle two chunks; it is at most four bytes long.
+        end = _END_OF_EVENT.search(self._buffer, max(0, self._scanned - 3))
+        while end and end.end() - start <= self._limit:
+            events.append(self._event(bytes(self._buffer[start : end.end()])))
+            start = end.end()
+            end = _END_OF_EVENT.search(self._buffer, start)
+        del self._buffer[:start]
+        self._scanned = len(self._buffer)
+        self.broken = self._scanned > self._limit
+        return events
+
     def _event(self, raw: bytes) -> Event:
-        text = raw
-        if not self._started:
-            self._started = True
-            text = raw.removeprefix(_BYTE_ORDER_MARK)
+        text = raw if self._started else raw.removeprefix(_BYTE_ORDER_MARK)
+        self._started = True
         return _read_event(raw, text)
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from importlib import import_module
+from sys import float_info
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self, TypeAlias
 
 from annotated_types import Ge, Le
+
+from coo_middleware.core.window import LONGEST_WINDOW, level_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +20,9 @@ StoreType: TypeAlias = Literal["memory", "redis", "http", "file", "sqlite"]
 
 LATENCY: Final = "latency"
 MAX_KEY_BYTES: Final = 2048
-TOTAL_SECONDS: Final = 35 * 86_400
+
+# A class is imported when it is asked for: nobody pays for another store's client.
+_CLASSES: Final = {"memory": "coo_middleware.stores.memory:MemoryStore"}
 
 
 class StoreError(Exception):
@@ -31,7 +37,7 @@ class StoreSettings:
 
     type: StoreType = "memory"
     """Which store keeps metrics and responses."""
-    addr: str = ""
+    addr: str = field(default="", repr=False)
     """redis: host:port or a redis://, rediss:// or unix:// URL; http: the base URL."""
     password: str = field(default="", repr=False)
     """redis: the password."""
@@ -109,7 +115,9 @@ class RuntimeStore(ABC):
     async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
         """Applies a batch. `writer` numbers its batches from 1: a store that remembers the last number applies each
         batch once, however often it is sent. By default one increment after another, and a repeat counts again.
+        Raises ValueError, with nothing applied, when an increment is not valid.
         """
+        check_increments(increments)
         for each in increments:
             # A mean needs its samples one by one, a sum does not.
             times = each.samples if each.metric == LATENCY else 1
@@ -118,7 +126,7 @@ class RuntimeStore(ABC):
 
     async def get_total(self, provider: str, key_id: str, metric: str) -> float:
         """Every increment since the store was created. By default those of the longest window, 35 days."""
-        return await self.get_usage_in_window(provider, key_id, metric, TOTAL_SECONDS)
+        return await self.get_usage_in_window(provider, key_id, metric, LONGEST_WINDOW)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -130,6 +138,76 @@ class RuntimeStore(ABC):
         await self.close()
 
 
+def check_counter(provider: str, key_id: str, metric: str) -> None:
+    """Raises ValueError unless a counter's three names, taken together, are text of at most 2 KiB in UTF-8."""
+    _check_text("provider, key_id and metric together", provider + key_id + metric)
+
+
+def check_amount(amount: float) -> None:
+    """Raises ValueError unless a counter's value or delta is a finite number."""
+    if not -float_info.max <= amount <= float_info.max:
+        raise ValueError("a value or delta must be a finite number")
+
+
+def check_increments(increments: Sequence[Increment]) -> None:
+    """Raises ValueError unless every increment has a valid counter and delta, and at least one sample."""
+    for each in increments:
+        check_counter(each.provider, each.key_id, each.metric)
+        check_amount(each.delta)
+        if each.samples < 1:
+            raise ValueError("samples must be at least 1")
+
+
+def check_window(window_seconds: float) -> None:
+    """Raises ValueError unless a window is within 1 s and 35 d."""
+    level_of(window_seconds)
+
+
+def check_key(key: str) -> None:
+    """Raises ValueError unless a cache key is text of at most 2 KiB in UTF-8."""
+    _check_text("key", key)
+
+
+def check_ttl(ttl_seconds: float) -> None:
+    """Raises ValueError unless a time to live is a finite number above 0."""
+    if not 0 < ttl_seconds <= float_info.max:
+        raise ValueError("ttl_seconds must be a finite number above 0; to forget a response, call delete_cache")
+
+
 def open_store(settings: StoreSettings | Mapping[str, object]) -> RuntimeStore:
-    """The store that `settings` (or the section `storage.runtime` as a mapping) asks for, not opened yet."""
-    ...
+    """The store that `settings` (or the section `storage.runtime` as a mapping) asks for, not opened yet. Raises
+    ValueError when a mapping is not such a section, StoreError when the type is not built in.
+    """
+    if not isinstance(settings, StoreSettings):
+        settings = _read_section(settings)
+    if settings.type not in _CLASSES:
+        built_in = ", ".join(_CLASSES)
+        raise StoreError(f"storage.runtime.type {settings.type!r} is not built in yet; use one of: {built_in}")
+    module, _, name = _CLASSES[settings.type].partition(":")
+    store: RuntimeStore = getattr(import_module(module), name).from_settings(settings)
+    return store
+
+
+def _check_text(name: str, text: str) -> None:
+    if len(text) <= MAX_KEY_BYTES and text.isascii():
+        return
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        size = MAX_KEY_BYTES + 1
+    # Raised out here: a chained UnicodeEncodeError would carry the text.
+    if size > MAX_KEY_BYTES:
+        raise ValueError(
+            f"{name}: text of at most {MAX_KEY_BYTES} bytes in UTF-8, without surrogates; shorten or hash it"
+        )
+
+
+def _read_section(section: Mapping[str, object]) -> StoreSettings:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(StoreSettings).validate_python(dict(section), strict=True)
+    except ValidationError as error:
+        faults = [f"storage.runtime.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+    # Raised out here: a chained ValidationError would carry the values, and one of them is the password.
+    raise ValueError("; ".join(faults))

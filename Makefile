@@ -1,0 +1,41 @@
+# `make demo` and `make test` need Python >= 3.11, pip and make; everything else is installed into .venv from the lock.
+PYTHON ?= python3
+JOBS ?= auto
+ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK := requirements/dev.txt
+
+.PHONY: demo test lock clean
+
+demo: .venv/project
+	$(BIN)/python -m example_app.demo $(ARGS)
+
+test: .venv/project
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --numprocesses $(JOBS) $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=95
+	$(BIN)/coverage report --include='coo_middleware/core/*' --fail-under=100
+
+lock: .venv/project
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-header --no-annotate --quiet --output-file $(LOCK)
+
+clean:
+	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+
+# Two stamps, each made last, so that an installation that was broken off is begun anew.
+.venv/lock: $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv --clear .venv
+	$(PIP) install --require-hashes --requirement $(LOCK)
+	@touch $@
+
+.venv/project: .venv/lock pyproject.toml
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,127 @@
+"""The two ASGI channels of one request, as we hold them: the client's content and the app's answer."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from coo_middleware.core.notice import add_fields
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Send
+
+    from coo_middleware.core.exchange import Exchange
+    from coo_middleware.core.request import Headers
+    from coo_middleware.recorder import Recorder
+
+
+class Content:
+    """A request's content, read once; the app gets a faithful replay, then the live channel.
+
+    A lost client is only ever seen on that channel: no server raises in `send`.
+    """
+
+    __slots__ = ("_limit", "_messages", "_receive", "_size", "body", "fault", "is_disconnected")
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive: Final = receive
+        self._limit: Final = limit
+        self._messages: deque[Message | Exception] = deque()
+        self._size = 0
+        self.body = b""
+        self.fault = ""
+        self.is_disconnected = False
+
+    async def read(self) -> None:
+        """Reads to the end, or until `limit` bytes are passed; `fault` says why `body` is not all."""
+        chunks: list[bytes] = []
+        while not self.fault and await self._read_message(chunks):
+            self.fault = "too-large" if self._size > self._limit else ""
+        self.body = b"" if self.fault else b"".join(chunks)
+
+    def replace(self, body: bytes) -> None:
+        """The app gets `body` for what was read."""
+        self._messages = deque([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive(self) -> Message:
+        """The app's `receive`."""
+        message = self._messages.popleft() if self._messages else await self._receive()
+        if isinstance(message, Exception):
+            raise message
+        if message["type"] == "http.disconnect":
+            self.is_disconnected = True
+        return message
+
+    async def _read_message(self, chunks: list[bytes]) -> bool:
+        """Takes one message; whether more will come."""
+        try:
+            message = await self._receive()
+        except Exception as error:
+            # A body limit above us speaks to the app through its `receive`.
+            self._messages.append(error)
+            self.fault = "aborted"
+            return False
+        self._messages.append(message)
+        if message["type"] != "http.request":
+            self.fault = "aborted"
+            return False
+        chunk = message.get("body", b"")
+        self._size += len(chunk)
+        chunks.append(chunk)
+        return bool(message.get("more_body", False))
+
+
+class Watcher:
+    """The app's `send`: every message goes to the client at once, then the exchange sees it."""
+
+    __slots__ = ("_exchange", "_fields", "_recorder", "_rewrites", "_send")
+
+    def __init__(self, exchange: Exchange, fields: Headers, recorder: Recorder, send: Send) -> None:
+        self._exchange: Final = exchange
+        self._fields: Final = fields
+        self._recorder: Final = recorder
+        self._send: Final = send
+        self._rewrites = False
+
+    async def send(self, message: Message) -> None:
+        """Forwards `message`; a fault of ours is reported and costs the answer its place in the cache, no more."""
+        if message["type"] == "http.response.body":
+            message = self._rewrite(message)
+            await self._send(message)
+            self._watch(message)
+        elif message["type"] == "http.response.start":
+            await self._send(self._start(message))
+        else:
+            self._exchange.notice_unknown()
+            await self._send(message)
+
+    def _start(self, message: Message) -> Message:
+        headers = tuple(message.get("headers", ()))
+        try:
+            self._rewrites = self._exchange.start(message["status"], headers)
+            if message.get("trailers"):
+                self._exchange.notice_unknown()
+            return {**message, "headers": add_fields(headers, self._fields, resized=self._rewrites)}
+        except Exception as error:
+            return self._give_up(message, error)
+
+    def _rewrite(self, message: Message) -> Message:
+        if not self._rewrites:
+            return message
+        try:
+            chunk = self._exchange.rewrite(message.get("body", b""), more=message.get("more_body", False))
+        except Exception as error:
+            self._rewrites = False
+            return self._give_up(message, error)
+        return {**message, "body": chunk}
+
+    def _watch(self, message: Message) -> None:
+        try:
+            self._exchange.add(bytes(message.get("body", b"")), more=message.get("more_body", False))
+        except Exception as error:
+            self._give_up(message, error)
+
+    def _give_up(self, message: Message, error: Exception) -> Message:
+        self._exchange.notice_unknown()
+        self._recorder.report("internal_errors", error)
+        return message

@@ -1,0 +1,209 @@
+"""The configuration: frozen settings, read strictly; an error names the file, the line and the field, never a value."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeAlias, cast
+from urllib.parse import urlsplit
+
+from annotated_types import Ge, Le
+from pydantic import TypeAdapter, ValidationError
+
+from coo_middleware.core.policy import STRICT, CachePolicy, StrictSettings
+from coo_middleware.faults import Fault, Source, explain_name, explain_rule, find_foreign
+from coo_middleware.stores import StoreSettings
+from coo_middleware.yaml_source import read_yaml
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from coo_middleware.core.document import Json
+
+ConfigSource: TypeAlias = "str | os.PathLike[str] | Mapping[str, object] | Config | None"
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SCHEMES: Final = {"redis": ("redis", "rediss", "unix"), "http": ("http", "https")}
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsPolicy:
+    """Settings under `policy.metrics`."""
+
+    __pydantic_config__: ClassVar[StrictSettings] = STRICT
+
+    enabled: bool = True
+    """Record usage per provider and key."""
+    include_usage: bool = True
+    """Ask a streaming OpenAI call for its usage, and take out of the answer what the client did not ask for."""
+    max_keys: Annotated[int, Ge(1), Le(1_000_000)] = 1000
+    """Provider keys beyond this many are counted under `other`."""
+    flush_seconds: Annotated[float, Ge(0.001), Le(10)] = 0.05
+    """How long increments gather before they leave in one batch, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Settings under `policy`."""
+
+    __pydantic_config__: ClassVar[StrictSettings] = STRICT
+
+    cache: CachePolicy = field(default_factory=CachePolicy)
+    """What is stored and reused."""
+    metrics: MetricsPolicy = field(default_factory=MetricsPolicy)
+    """What is counted."""
+    max_request_bytes: Annotated[int, Ge(1024), Le(1_073_741_824)] = 10_485_760
+    """A longer request is streamed through uncached."""
+    secret: str = field(default="", repr=False)
+    """Keys the digests of credentials, so that nobody without it can test a guess against a store's keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Settings under `storage`."""
+
+    __pydantic_config__: ClassVar[StrictSettings] = STRICT
+
+    runtime: StoreSettings = field(default_factory=StoreSettings)
+    """Where metrics and stored responses lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration; every field has a default. What `load_config` and `make_config` return is checked."""
+
+    __pydantic_config__: ClassVar[StrictSettings] = STRICT
+
+    storage: Storage = field(default_factory=Storage)
+    """Where the middleware remembers."""
+    policy: Policy = field(default_factory=Policy)
+    """What the middleware does."""
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used. The text has one line for each fault: `coo.yaml:7: policy.cache.ttl: …`. It
+    shows names, kinds and limits, and no value.
+    """
+
+
+def load_config(path: str | os.PathLike[str]) -> Config:
+    """The configuration in the YAML file at `path`. Raises ConfigError with every fault found."""
+    return _build(read_yaml(path))
+
+
+def make_config(source: ConfigSource) -> Config:
+    """The configuration that `source` stands for: a YAML file's path, a mapping of the same structure (in which `$`
+    means itself), a Config to be checked, or None for the defaults. Raises ConfigError.
+    """
+    if isinstance(source, str | os.PathLike):
+        return load_config(source)
+    return _build(Source("config", asdict(source) if isinstance(source, Config) else source or {}))
+
+
+def config_schema() -> dict[str, Json]:
+    """The JSON Schema (2020-12) of a configuration file, as published in `coo.schema.json`. Where a number, a boolean
+    or a choice is wanted, a text with `${` is valid as well, and a section may be null.
+    """
+    schema = _ADAPTER.json_schema()
+    for section in (schema, *schema["$defs"].values()):
+        section |= {"properties": {name: _loosen(each) for name, each in section["properties"].items()}}
+        del section["title"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "coo_middleware", **schema}
+
+
+def _loosen(member: dict[str, Json]) -> Json:
+    about: dict[str, Json] = {name: member.pop(name) for name in ("description", "default") if name in member}
+    about["description"] = " ".join(str(about["description"]).split())
+    member.pop("title", None)
+    if "$ref" in member:
+        return about | {"anyOf": [member, {"type": "null"}]}
+    if "enum" in member or member["type"] not in {"string", "array"}:
+        return about | {"anyOf": [member, {"type": "string", "pattern": r"\$\{"}]}
+    return about | member
+
+
+def _build(source: Source) -> Config:
+    config, faults = _validate(source.tree)
+    if faults := [*source.faults, *faults] or list(_check(config)):
+        raise ConfigError(source.describe(faults))
+    return config
+
+
+def _validate(tree: object) -> tuple[Config, list[Fault]]:
+    # Returned and not raised: a ConfigError raised in here would carry pydantic's error, which holds the values.
+    if foreign := list(find_foreign(tree)):
+        return Config(), foreign
+    text = json.dumps(_fill(tree, Config()), default=_plain)
+    try:
+        return _ADAPTER.validate_json(text, strict=True), []
+    except ValidationError as error:
+        return Config(), [_explain(each) for each in error.errors(include_url=False)]
+
+
+def _explain(error: ErrorDetails) -> Fault:
+    path = error["loc"]
+    if error["type"] == "unexpected_keyword_argument":
+        section = reduce(lambda parent, name: getattr(parent, str(name)), path[:-1], Config())
+        return explain_name(path, [each.name for each in fields(section)])
+    return explain_rule(error["type"], path, error["input"], error.get("ctx", {}))
+
+
+def _fill(value: object, section: object) -> object:
+    """A section of which nothing is said, as in `policy:`, is a section with its defaults."""
+    if not is_dataclass(section):
+        return value
+    if isinstance(value, Mapping):
+        return {name: _fill(member, getattr(section, name, None)) for name, member in value.items()}
+    return {} if value is None else value
+
+
+def _plain(value: object) -> object:
+    return os.fspath(value) if isinstance(value, os.PathLike) else dict(cast("Mapping[str, object]", value))
+
+
+def _check(config: Config) -> Iterator[Fault]:
+    """What no single field can say about itself."""
+    yield from _check_store(config.storage.runtime)
+    cache = config.policy.cache
+    name = cache.scope.removeprefix("header:")
+    if cache.scope not in {"credentials", "shared"} and (name == cache.scope or not _TOKEN.fullmatch(name)):
+        yield Fault(("policy", "cache", "scope"), "must be credentials, shared or header:<name>, got a text")
+    for field_name, headers in (("scope_headers", cache.scope_headers), ("key_headers", cache.key_headers)):
+        for place, header in enumerate(headers):
+            if not _TOKEN.fullmatch(header):
+                path = ("policy", "cache", field_name, place)
+                yield Fault(path, "must be a header's name (letters, digits and hyphens), got a text")
+
+
+def _check_store(runtime: StoreSettings) -> Iterator[Fault]:
+    section = ("storage", "runtime")
+    if runtime.type in _SCHEMES:
+        if refusal := _refuse_addr(runtime.type, runtime.addr):
+            yield Fault((*section, "addr"), refusal)
+    elif runtime.type != "memory" and not runtime.path:
+        yield Fault((*section, "path"), f"the {runtime.type} store needs it; say which file keeps the data")
+
+
+def _refuse_addr(store: str, addr: str) -> str:
+    if not addr:
+        return f"the {store} store needs it; say where the store answers"
+    scheme, mark, _ = addr.partition("://")
+    if not mark and store == "redis":
+        scheme, addr = "redis", f"redis://{addr}"
+    if scheme not in _SCHEMES[store]:
+        return f"must begin with {', '.join(f'{each}://' for each in _SCHEMES[store])}, got a text"
+    try:
+        parts = urlsplit(addr)
+        complete = scheme == "unix" or (parts.hostname and parts.port != 0)
+    except ValueError:
+        complete = False
+    if not complete:
+        return "must name a host and a valid port, got a text; percent-encode / ? # [ ] @ within a password"
+    return "must hold no user or password; use api_key" if store == "http" and "@" in parts.netloc else ""
+
+
+_ADAPTER: Final = TypeAdapter(Config)

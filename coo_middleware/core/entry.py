@@ -1,0 +1,120 @@
+"""A stored response and its frame: versioned, checksummed, with bounds on every length, never a pickle.
+
+Frame, big-endian: magic and version `COO\\x01` · created (float64, seconds since 1970) · lifetime (float64, seconds) ·
+input and output tokens (int64, -1 unknown) · 1 if streamed · seven byte strings, each behind its length (uint32):
+digest, provider, key id, model, format, header fields, content · BLAKE2b-128 of all before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from coo_middleware.core.outcome import Usage
+from coo_middleware.core.request import Headers
+
+_MAGIC: Final = b"COO\x01"
+_HEAD: Final = struct.Struct(">4sddqqB")
+_LENGTH: Final = struct.Struct(">I")
+_STRINGS: Final = 7
+_CHECKSUM_BYTES: Final = 16
+
+# Fields of a stored response that are true again when it is reused; every other one belongs to one exchange.
+_REUSED: Final = frozenset({b"content-type", b"content-language", b"anthropic-version", b"openai-version"})
+
+
+class EntryError(ValueError):
+    """A stored value is not a frame of ours, or not whole, or not the one that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored response. `digest` repeats its cache key; `created` is in seconds since 1970, `ttl` in seconds."""
+
+    digest: bytes
+    created: float
+    ttl: float
+    provider: str
+    key_id: str
+    model: str
+    format: str
+    stream: bool
+    usage: Usage | None
+    headers: Headers
+    content: bytes
+
+    def age(self, now: float) -> int:
+        """Whole seconds since it was created, never below 0 (RFC 9111 section 4.2.3)."""
+        return max(0, int(now - self.created))
+
+    def is_fresh(self, now: float, max_age: int | None = None) -> bool:
+        """Whether it may be reused now, and is no older than `max_age` seconds where that is asked."""
+        return now - self.created < self.ttl and (max_age is None or now - self.created <= max_age)
+
+
+def reused_fields(headers: Headers) -> Headers:
+    """The fields that a reused response repeats, by allow-list: a session cookie or a rate limit is never replayed."""
+    return tuple((name.lower(), value) for name, value in headers if name.lower() in _REUSED)
+
+
+def pack_entry(entry: Entry) -> bytes:
+    """The frame of `entry`."""
+    usage = entry.usage or Usage(-1, -1)
+    fields = b"".join(name + b": " + value + b"\n" for name, value in entry.headers)
+    strings = (entry.digest, entry.provider, entry.key_id, entry.model, entry.format, fields, entry.content)
+    parts = [_HEAD.pack(_MAGIC, entry.created, entry.ttl, usage.input_tokens, usage.output_tokens, entry.stream)]
+    for string in strings:
+        part = string.encode(errors="replace") if isinstance(string, str) else string
+        parts += [_LENGTH.pack(len(part)), part]
+    frame = b"".join(parts)
+    return frame + _checksum(frame)
+
+
+def unpack_entry(frame: bytes, digest: bytes) -> Entry:
+    """The entry in `frame`, which must be the one for `digest`. Raises EntryError."""
+    body, checksum = frame[:-_CHECKSUM_BYTES], frame[-_CHECKSUM_BYTES:]
+    if not frame.startswith(_MAGIC) or len(body) < _HEAD.size or _checksum(body) != checksum:
+        raise EntryError("not a whole frame of this version")
+    _, created, ttl, input_tokens, output_tokens, stream = _HEAD.unpack_from(body)
+    found, provider, key_id, model, name, fields, content = _read_strings(body)
+    if found != digest:
+        raise EntryError("the frame belongs to another key")
+    return Entry(
+        digest=found,
+        created=created,
+        ttl=ttl,
+        provider=provider.decode(),
+        key_id=key_id.decode(),
+        model=model.decode(),
+        format=name.decode(),
+        stream=bool(stream),
+        usage=None if input_tokens < 0 else Usage(input_tokens, output_tokens),
+        headers=_read_fields(fields),
+        content=content,
+    )
+
+
+def _checksum(frame: bytes) -> bytes:
+    return hashlib.blake2b(frame, digest_size=_CHECKSUM_BYTES).digest()
+
+
+def _read_strings(body: bytes) -> list[bytes]:
+    strings = []
+    place = _HEAD.size
+    for _ in range(_STRINGS):
+        if place + _LENGTH.size > len(body):
+            raise EntryError("a string is missing")
+        (length,) = _LENGTH.unpack_from(body, place)
+        place += _LENGTH.size
+        strings.append(body[place : place + length])
+        place += length
+    if place != len(body):
+        raise EntryError("the lengths do not add up")
+    return strings
+
+
+def _read_fields(fields: bytes) -> Headers:
+    lines = (line.partition(b": ") for line in fields.split(b"\n") if line)
+    return tuple((name, value) for name, _, value in lines)

@@ -1,0 +1,94 @@
+"""Usage windows: which buckets answer for the last so many seconds. Bucket `n` of `size` seconds holds what was added
+at any time `t` with `floor(t / size) == n`, the time in seconds since the epoch.
+
+The oldest bucket counts whole, so that a limit is never overshot: an answer holds every increment of the window and
+at most one bucket's worth of older ones.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Buckets of `size` seconds answer windows of up to `longest` seconds, a whole number of buckets."""
+
+    size: int
+    longest: int
+
+    @property
+    def kept(self) -> int:
+        """How many buckets the longest window needs: its own, and the oldest one counted whole."""
+        return self.longest // self.size + 1
+
+    def bucket(self, now: float) -> int:
+        """The number of the bucket that holds `now`."""
+        return int(now // self.size)
+
+
+LEVELS: Final = (Level(1, 120), Level(60, 7_200), Level(3_600, 35 * 86_400))
+LONGEST_WINDOW: Final = LEVELS[-1].longest
+
+
+def level_of(window_seconds: float) -> Level:
+    """The finest level that answers the window. Raises ValueError for a window that is not within 1 s and 35 d."""
+    if window_seconds >= 1:
+        for level in LEVELS:
+            if window_seconds <= level.longest:
+                return level
+    raise ValueError("window_seconds must be at least 1 and at most 3024000, which is 35 days")
+
+
+def bucket_span(window_seconds: float, now: float) -> tuple[int, int]:
+    """(size, oldest): the window is the sum of the buckets of `size` seconds from number `oldest` on. Buckets ahead
+    of `now`, as another machine's clock may make, count too. Raises ValueError like `level_of`.
+    """
+    level = level_of(window_seconds)
+    return level.size, level.bucket(now - window_seconds)
+
+
+class Windows:
+    """The windows of one counter, in at most 9 KiB however much is added."""
+
+    __slots__ = ("_rings",)
+
+    def __init__(self, now: float) -> None:
+        self._rings: Final = {level.size: _Ring(level.bucket(now), level.kept) for level in LEVELS}
+
+    def add(self, amount: float, now: float) -> None:
+        """Counts `amount` at `now`, or at the latest time seen when the clock went back."""
+        for size, ring in self._rings.items():
+            ring.add(amount, int(now // size))
+
+    def last(self, window_seconds: float, now: float) -> float:
+        """The sum of the last `window_seconds`. Raises ValueError like `level_of`."""
+        size, oldest = bucket_span(window_seconds, now)
+        return self._rings[size].since(oldest)
+
+
+class _Ring:
+    # An array takes a quarter of a list's memory, and the garbage collector does not look at it.
+    __slots__ = ("_amounts", "_kept", "_newest")
+
+    def __init__(self, newest: int, kept: int) -> None:
+        self._newest = newest
+        self._kept: Final = kept
+        self._amounts: Final = array("d", [0.0])
+
+    def add(self, amount: float, bucket: int) -> None:
+        if bucket > self._newest:
+            self._turn(bucket - self._newest)
+        self._amounts[-1] += amount
+
+    def since(self, oldest: int) -> float:
+        length = self._newest - oldest + 1
+        return sum(self._amounts[-length:]) if length > 0 else 0.0
+
+    def _turn(self, buckets: int) -> None:
+        self._newest += buckets
+        self._amounts.extend(repeat(0.0, min(buckets, self._kept)))
+        del self._amounts[: -self._kept]

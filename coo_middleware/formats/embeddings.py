@@ -1,0 +1,71 @@
+"""OpenAI's embeddings (https://platform.openai.com/docs/api-reference/embeddings)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from coo_middleware.core.format import Format
+from coo_middleware.core.normalize import normalize_prompts
+from coo_middleware.core.outcome import UNREADABLE, Outcome
+from coo_middleware.formats.answer import items_of, merge_counts, reports_error, text_of, usage_of
+from coo_middleware.formats.errors import openai_error
+
+if TYPE_CHECKING:
+    from coo_middleware.core.document import Document
+    from coo_middleware.core.normalize import Preset
+    from coo_middleware.core.sse import Event
+
+
+def read_embeddings(document: Document) -> Outcome:
+    """Judges a whole JSON answer. An embedding is a list of numbers or, asked for in base64, a text."""
+    items = items_of(document.get("data"))
+    counts: dict[str, int] = {}
+    merge_counts(counts, document.get("usage"))
+    return Outcome(
+        whole=bool(items),
+        usage=usage_of(counts.get("prompt_tokens", counts.get("total_tokens")), None),
+        finish_reasons=(),
+        error=reports_error(document),
+        sound=bool(items) and all(item.get("embedding") for item in items),
+        model=text_of(document, "model"),
+    )
+
+
+class EmbeddingsReader:
+    """Embeddings are never streamed, so a stream of them is never whole."""
+
+    __slots__ = ()
+
+    def feed(self, event: Event) -> None:
+        """Takes the next event and learns nothing from it."""
+
+    def outcome(self) -> Outcome:
+        """Nothing is ever known."""
+        return UNREADABLE
+
+
+def normalize_embeddings(document: Document, preset: Preset) -> Document:
+    """The document with its inputs normalized; their outer white space counts."""
+    if preset == "strict" or "input" not in document:
+        return document
+    return {**document, "input": normalize_prompts(document["input"], preset)}
+
+
+def bypass_embeddings(_: Document) -> str:
+    """Always "": an embedding depends on nothing but its request."""
+    return ""
+
+
+EMBEDDINGS: Final = Format(
+    name="embeddings",
+    provider="openai",
+    operation="embeddings",
+    tails=("/embeddings",),
+    left_out=frozenset({"user"}),
+    ordered=frozenset(),
+    bypass=bypass_embeddings,
+    normalize=normalize_embeddings,
+    read_body=read_embeddings,
+    read_stream=EmbeddingsReader,
+    error_body=openai_error,
+)

@@ -1,0 +1,135 @@
+"""After the response: increments gather in the loop and leave in one batch; entries are written at once.
+
+Nothing here is awaited on a request's way, and recording itself is synchronous: a cancelled request is recorded too,
+where an `await` in its `finally` would be cancelled once more and the record lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from coo_middleware.core.record import Record, count_record
+from coo_middleware.stores import Increment, RuntimeStore
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+logger = logging.getLogger("coo_middleware")
+
+OTHER: Final = "other"
+_RETRY_SECONDS: Final = 1.0
+
+
+class Recorder:
+    """Sends records to `store` every `flush_seconds`; provider keys beyond `max_keys` are counted under `other`.
+
+    `counts` are this process's own counters: hits, misses, bypasses and refusals by reason, faults.
+    """
+
+    def __init__(self, store: RuntimeStore, *, flush_seconds: float, max_keys: int) -> None:
+        self._store: Final = store
+        self._flush_seconds: Final = flush_seconds
+        self._max_keys: Final = max_keys
+        self._keys: set[tuple[str, str]] = set()
+        self._sums: dict[tuple[str, str, str], tuple[float, int]] = {}
+        self._writer: Final = secrets.token_hex(16)
+        self._sequence = 0
+        self._batch: list[Increment] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._sending = asyncio.Lock()
+        self.counts: Final[Counter[str]] = Counter()
+
+    def record(self, record: Record) -> None:
+        """Adds one record to the next batch."""
+        key = self._fold(record.provider, record.key_id)
+        for metric, amount in count_record(record):
+            total, samples = self._sums.get((*key, metric), (0.0, 0))
+            self._sums[*key, metric] = (total + amount, samples + 1)
+        self._schedule(self._flush_seconds)
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Runs after-response work in a task that is held until it is done."""
+        task = self._adopt_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def report(self, fault: str, error: Exception) -> None:
+        """Counts and logs a fault of ours or of the store; an error's own text might quote a prompt, so only its kind
+        and the line it came from are told.
+        """
+        self.counts[fault] += 1
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "unknown"
+        logger.error("%s: %s at %s; the request went on", fault, type(error).__name__, place)
+
+    async def drain(self) -> None:
+        """Returns when all that was recorded or spawned so far has been sent or has failed."""
+        self._adopt_loop()
+        while self._tasks or self._sums or self._batch:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            pending = [task for task in self._tasks if task is not asyncio.current_task()]
+            await asyncio.gather(*pending, return_exceptions=True)
+            if not await self._send():
+                return
+
+    def _fold(self, provider: str, key_id: str) -> tuple[str, str]:
+        """The name that a provider key is counted under: callers choose credentials, so their number is bounded."""
+        key = (provider, key_id)
+        if key in self._keys:
+            return key
+        if len(self._keys) >= self._max_keys:
+            return (OTHER, OTHER)
+        self._keys.add(key)
+        return key
+
+    def _adopt_loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop. What waited on an earlier one that has ended waits for nothing; its sums are kept."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._timer, self._sending = loop, None, asyncio.Lock()
+            self._tasks.clear()
+        return loop
+
+    def _schedule(self, seconds: float) -> None:
+        loop = self._adopt_loop()
+        if self._timer is None:
+            self._timer = loop.call_later(seconds, self._flush)
+
+    def _flush(self) -> None:
+        self._timer = None
+        self.spawn(self._send_again())
+
+    async def _send_again(self) -> None:
+        if not await self._send():
+            self._schedule(_RETRY_SECONDS)
+
+    async def _send(self) -> bool:
+        """Sends what has gathered. A batch that failed is sent again as it was, under its own number, before anything
+        newer: the store can tell that it has it.
+        """
+        async with self._sending:
+            while self._batch or self._sums:
+                if not self._batch:
+                    self._take_batch()
+                try:
+                    await self._store.apply(self._writer, self._sequence, self._batch)
+                except Exception as error:
+                    self.report("store_errors", error)
+                    return False
+                self._batch = []
+        return True
+
+    def _take_batch(self) -> None:
+        self._sequence += 1
+        self._batch = [Increment(*name, delta, samples) for name, (delta, samples) in self._sums.items()]
+        self._sums = {}

@@ -1,0 +1,218 @@
+"""MemoryStore: what one process remembers, until it ends."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from contextlib import suppress
+from sys import getsizeof
+from time import time
+from typing import TYPE_CHECKING, Final, Self
+
+from cachetools import TLRUCache
+
+from coo_middleware.core.window import Windows
+from coo_middleware.stores import (
+    LATENCY,
+    RuntimeStore,
+    check_amount,
+    check_counter,
+    check_increments,
+    check_key,
+    check_ttl,
+    check_window,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from coo_middleware.stores import Increment, StoreSettings
+
+# What cachetools keeps for a stored response beside the key and the value: 250 to 290 bytes as measured with 8.0.
+ENTRY_BYTES: Final = 320
+
+_MAX_WRITERS: Final = 1024
+
+
+class MemoryStore(RuntimeStore):
+    """Counters and responses in this process's memory, for one event loop. No operation awaits, so that each is atomic.
+
+    `usage_ttl_seconds`: how long a usage counter lives. `max_bytes`, `max_entries`: beyond either, the response least
+    recently used leaves; a response that is larger than `max_bytes` is not stored. `max_counters`: beyond it, the
+    counter least recently written leaves, with its windows and its total. `clock`: wall-clock seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        usage_ttl_seconds: float = 60.0,
+        max_bytes: int = 268_435_456,
+        max_entries: int = 100_000,
+        max_counters: int = 100_000,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self._usage_ttl: Final = usage_ttl_seconds
+        self._max_bytes: Final = max_bytes
+        self._max_entries: Final = max_entries
+        self._max_counters: Final = max_counters
+        self._clock: Final = clock
+        self._counters: Final[OrderedDict[tuple[str, str, str], _Sum | _Mean]] = OrderedDict()
+        self._applied: Final[OrderedDict[str, int]] = OrderedDict()
+        # cachetools asks for expiry and size by callback, with no way to hand it a time to live: it is left here.
+        self._ttl = 0.0
+        self._size = 0
+        self._responses: Final[TLRUCache[str, bytes, float]] = TLRUCache(
+            max_bytes, lambda _key, _value, now: now + self._ttl, clock, lambda _value: self._size
+        )
+
+    @classmethod
+    def from_settings(cls, settings: StoreSettings) -> Self:
+        """The store that the section `storage.runtime` describes."""
+        return cls(
+            usage_ttl_seconds=settings.usage_ttl_seconds,
+            max_bytes=settings.max_bytes,
+            max_entries=settings.max_entries,
+        )
+
+    async def get_usage(self, provider: str, key_id: str, metric: str) -> float:
+        check_counter(provider, key_id, metric)
+        counter = self._counters.get((provider, key_id, metric))
+        return counter.value(self._clock()) if counter is not None else 0.0
+
+    async def set_usage(self, provider: str, key_id: str, metric: str, value: float) -> None:
+        check_counter(provider, key_id, metric)
+        check_amount(value)
+        now = self._clock()
+        self._counter(provider, key_id, metric, now).set(value, now + self._usage_ttl)
+
+    async def increment_usage(self, provider: str, key_id: str, metric: str, delta: float) -> None:
+        check_counter(provider, key_id, metric)
+        check_amount(delta)
+        now = self._clock()
+        self._counter(provider, key_id, metric, now).add(delta, 1, now, self._usage_ttl)
+
+    async def get_usage_in_window(self, provider: str, key_id: str, metric: str, window_seconds: int) -> float:
+        check_counter(provider, key_id, metric)
+        check_window(window_seconds)
+        counter = self._counters.get((provider, key_id, metric))
+        return counter.last(window_seconds, self._clock()) if counter is not None else 0.0
+
+    async def get_total(self, provider: str, key_id: str, metric: str) -> float:
+        """Every increment since this object was made, or since its counter last had to leave."""
+        check_counter(provider, key_id, metric)
+        counter = self._counters.get((provider, key_id, metric))
+        return counter.total if counter is not None else 0.0
+
+    async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
+        """Applies a batch once; the numbers of the 1,024 writers that wrote last are remembered."""
+        check_increments(increments)
+        if sequence <= self._applied.get(writer, 0):
+            return
+        now = self._clock()
+        for each in increments:
+            counter = self._counter(each.provider, each.key_id, each.metric, now)
+            counter.add(each.delta, each.samples, now, self._usage_ttl)
+        self._applied[writer] = sequence
+        self._applied.move_to_end(writer)
+        if len(self._applied) > _MAX_WRITERS:
+            self._applied.popitem(last=False)
+
+    async def set_cache(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        check_key(key)
+        check_ttl(ttl_seconds)
+        self._ttl, self._size = ttl_seconds, ENTRY_BYTES + getsizeof(key) + getsizeof(value)
+        if self._size > self._max_bytes:
+            self._forget(key)  # an older response must not outlive the one that replaced it
+            return
+        # Time stands still inside, or what is left could expire between the count and popitem, which then raises.
+        with self._responses.timer:
+            self._responses[key] = value
+            if len(self._responses) > self._max_entries:
+                self._responses.popitem()
+
+    async def get_cache(self, key: str) -> bytes | None:
+        check_key(key)
+        # Not .get(), which looks at the clock twice and raises KeyError when the response expires in between.
+        try:
+            return self._responses[key]
+        except KeyError:
+            return None
+
+    async def delete_cache(self, key: str) -> None:
+        """Forgets what is stored under `key`, if anything, at once."""
+        check_key(key)
+        self._forget(key)
+
+    async def ping(self) -> None:
+        """Memory always answers."""
+
+    def _forget(self, key: str) -> None:
+        with suppress(KeyError):
+            del self._responses[key]
+
+    def _counter(self, provider: str, key_id: str, metric: str, now: float) -> _Sum | _Mean:
+        name = provider, key_id, metric
+        counter = self._counters.get(name)
+        if counter is not None:
+            self._counters.move_to_end(name)
+            return counter
+        counter = self._counters[name] = _Mean(now) if metric == LATENCY else _Sum(now)
+        # Names may come from callers: a flood of made-up ones must fill neither the memory nor push out a busy counter.
+        if len(self._counters) > self._max_counters:
+            self._counters.popitem(last=False)
+        return counter
+
+
+class _Sum:
+    __slots__ = ("_expires", "_value", "_windows", "total")
+
+    def __init__(self, now: float) -> None:
+        self._value = self.total = 0.0
+        self._expires = now
+        self._windows: Final = Windows(now)
+
+    def value(self, now: float) -> float:
+        return self._value if now < self._expires else 0.0
+
+    def last(self, window_seconds: float, now: float) -> float:
+        return self._windows.last(window_seconds, now)
+
+    def set(self, value: float, expires: float) -> None:
+        self._value, self._expires = value, expires
+
+    def add(self, amount: float, _samples: int, now: float, ttl: float) -> None:
+        if now < self._expires:
+            self._value += amount
+        else:
+            self.set(amount, now + ttl)
+        self.total += amount
+        self._windows.add(amount, now)
+
+
+class _Mean:
+    __slots__ = ("_amounts", "_samples")
+
+    def __init__(self, now: float) -> None:
+        self._amounts: Final = _Sum(now)
+        self._samples: Final = _Sum(now)
+
+    @property
+    def total(self) -> float:
+        return _ratio(self._amounts.total, self._samples.total)
+
+    def value(self, now: float) -> float:
+        return _ratio(self._amounts.value(now), self._samples.value(now))
+
+    def last(self, window_seconds: float, now: float) -> float:
+        return _ratio(self._amounts.last(window_seconds, now), self._samples.last(window_seconds, now))
+
+    def set(self, value: float, expires: float) -> None:
+        self._amounts.set(value, expires)
+        self._samples.set(1, expires)
+
+    def add(self, amount: float, samples: int, now: float, ttl: float) -> None:
+        self._amounts.add(amount, 1, now, ttl)
+        self._samples.add(samples, 1, now, ttl)
+
+
+def _ratio(amount: float, samples: float) -> float:
+    return amount / samples if samples else 0.0

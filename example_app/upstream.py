@@ -1,0 +1,87 @@
+"""The built-in upstream: five endpoints of two providers, deterministic, with honest usage and failures on request.
+
+| `model` in the request | what happens |
+|---|---|
+| `fail-<status>`, such as `fail-429` or `fail-500` | that status, with an error of the provider's shape |
+| `error-in-stream` | half of the events, then an error event |
+| `cut-stream` | half of the events, then the connection is closed |
+| anything else | an answer made from the prompt; a tool call where there are tools and the prompt says "use the tool" |
+
+Requests that do not stream are answered whatever of the last three the model is.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from example_app.dialects import DIALECTS, Dialect
+from example_app.dialects.answer import Document, answer
+from example_app.dialects.frames import new_id
+
+Pace = Callable[[], Awaitable[None]]
+
+
+async def no_wait() -> None:
+    """The pace of an upstream that answers at once."""
+
+
+class Upstream:
+    """An ASGI app that answers as a provider would.
+
+    `pace` is awaited before every event of a stream and before every other answer. `calls` counts the requests that
+    have come in, failures included.
+    """
+
+    def __init__(self, pace: Pace | None = None) -> None:
+        self.calls = 0
+        self._pace = pace or no_wait
+        self._app = Starlette(routes=[Route(path, self._respond, methods=["POST"]) for path in DIALECTS])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        self.calls += 1
+        dialect = DIALECTS[request.url.path]
+        document: Document = await request.json()
+        headers = {dialect.request_id: new_id("req_"), "x-ratelimit-remaining-requests": "99"}
+        if failure := re.fullmatch(r"fail-([45]\d\d)", str(document["model"])):
+            return _failure(dialect, int(failure[1]), headers)
+        if document.get("stream") is True and dialect.events:
+            return StreamingResponse(self._stream(dialect, document), media_type="text/event-stream", headers=headers)
+        await self._pace()
+        return JSONResponse(dialect.body(document, answer(document)), headers=headers)
+
+    async def _stream(self, dialect: Dialect, document: Document) -> AsyncIterator[bytes]:
+        for frame in _frames(dialect, document):
+            await self._pace()
+            yield frame
+        if document["model"] == "cut-stream":
+            raise ConnectionAbortedError("This stream is cut because its model is cut-stream.")
+
+
+def upstream_from(environ: Mapping[str, str]) -> Upstream:
+    """An upstream that waits `COO_UPSTREAM_DELAY_MS` (0) before each event."""
+    seconds = float(environ.get("COO_UPSTREAM_DELAY_MS") or 0) / 1000
+    return Upstream(lambda: asyncio.sleep(seconds))
+
+
+def _frames(dialect: Dialect, document: Document) -> list[bytes]:
+    if dialect.events is None:
+        return []
+    frames = list(dialect.events(document, answer(document)))
+    half = frames[: len(frames) // 2]
+    return {"error-in-stream": [*half, dialect.error_frame], "cut-stream": half}.get(str(document["model"]), frames)
+
+
+def _failure(dialect: Dialect, status: int, headers: dict[str, str]) -> Response:
+    if status == 429:
+        headers = {**headers, "retry-after": "1"}
+    message = f"The built-in upstream answers {status} because the model is fail-{status}."
+    return JSONResponse(dialect.error(status, message), status, headers)

@@ -1,0 +1,120 @@
+"""Random calls to a store, compared with a model that keeps everything: for any store whose time can be moved."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from coo_middleware.stores import LATENCY, Increment, RuntimeStore
+from coo_middleware.testing import Clock
+
+T = TypeVar("T")
+Counter = tuple[str, str, str]
+
+TTL = 60.0
+COUNTERS: list[Counter] = [("p", "k", "req"), ("p", "k:", "req"), ("p", "k", LATENCY)]
+KEYS = ["a", "b", "a:b"]
+
+counters = st.sampled_from(COUNTERS)
+keys = st.sampled_from(KEYS)
+amounts = st.integers(-1000, 1000)
+
+
+class Period:
+    """One counter of the model: samples of the current period, and of all time."""
+
+    def __init__(self) -> None:
+        self.ends = 0.0
+        self.samples: list[float] = []
+        self.all: list[float] = []
+
+    def start(self, samples: list[float], now: float) -> None:
+        self.ends, self.samples = now + TTL, samples
+
+    def add(self, amount: float, now: float) -> None:
+        self.all.append(amount)
+        if now < self.ends:
+            self.samples.append(amount)
+        else:
+            self.start([amount], now)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Subclass, override `make` (and `advance` like the contract's), and collect the subclass's TestCase."""
+
+    async def make(self, clock: Clock) -> RuntimeStore:
+        """An empty store whose usage counters live TTL seconds."""
+        raise NotImplementedError
+
+    async def advance(self, clock: Clock, seconds: float) -> None:
+        """Lets `seconds` pass for the store."""
+        clock.advance(seconds)
+
+    def wait(self, awaitable: Awaitable[T]) -> T:
+        """The result, on the one event loop that the store lives on."""
+
+        async def waiting() -> T:
+            return await awaitable
+
+        return self.runner.run(waiting())
+
+    @initialize()
+    def open(self) -> None:
+        self.runner = asyncio.Runner()
+        self.clock = Clock()
+        self.store = self.wait(self.make(self.clock))
+        self.wait(self.store.open())
+        self.periods = {counter: Period() for counter in COUNTERS}
+        self.responses: dict[str, tuple[float, bytes]] = {}
+
+    def teardown(self) -> None:
+        if hasattr(self, "runner"):
+            self.wait(self.store.close())
+            self.runner.close()
+
+    @rule(counter=counters, amount=amounts)
+    def increment(self, counter: Counter, amount: float) -> None:
+        self.wait(self.store.increment_usage(*counter, amount))
+        self.periods[counter].add(amount, self.clock())
+
+    @rule(batch=st.lists(st.tuples(counters, amounts), max_size=5))
+    def apply(self, batch: list[tuple[Counter, int]]) -> None:
+        sequence = 1 + sum(len(period.all) for period in self.periods.values())
+        self.wait(self.store.apply("writer", sequence, [Increment(*counter, amount) for counter, amount in batch]))
+        for counter, amount in batch:
+            self.periods[counter].add(amount, self.clock())
+
+    @rule(counter=counters, value=amounts)
+    def set_usage(self, counter: Counter, value: float) -> None:
+        self.wait(self.store.set_usage(*counter, value))
+        self.periods[counter].start([value], self.clock())
+
+    @rule(key=keys, value=st.binary(max_size=20), ttl=st.sampled_from([0.5, 1.0, 10.0, 90.0]))
+    def set_cache(self, key: str, value: bytes, ttl: float) -> None:
+        self.wait(self.store.set_cache(key, value, ttl))
+        self.responses[key] = self.clock() + ttl, value
+
+    @rule(key=keys)
+    def delete_cache(self, key: str) -> None:
+        self.wait(self.store.delete_cache(key))
+        self.responses.pop(key, None)
+
+    @rule(seconds=st.sampled_from([0.25, 0.5, 1.0, 10.0, 30.0, 60.0, 90.0, 4_000.0]))
+    def let_pass(self, seconds: float) -> None:
+        self.wait(self.advance(self.clock, seconds))
+
+    @invariant()
+    def counters_agree(self) -> None:
+        for counter, period in self.periods.items():
+            current = period.samples if self.clock() < period.ends else []
+            for samples, read in ((current, self.store.get_usage), (period.all, self.store.get_total)):
+                expected = sum(samples) / (max(1, len(samples)) if counter[2] == LATENCY else 1)
+                assert abs(expected - self.wait(read(*counter))) < 1e-6
+
+    @invariant()
+    def responses_agree(self) -> None:
+        for key in KEYS:
+            expires, value = self.responses.get(key, (0.0, b""))
+            assert (value if self.clock() < expires else None) == self.wait(self.store.get_cache(key))

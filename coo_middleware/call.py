@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.core.entry import Entry, reused_fields
 from coo_middleware.core.exchange import Exchange
+from coo_middleware.core.notice import add_fields, forward_fields, hit_fields, resize_field
 from coo_middleware.core.policy import refuse_storing
 from coo_middleware.core.record import CacheStatus, ErrorType, Record, classify_error
+from coo_middleware.core.request import Headers
 
 if TYPE_CHECKING:
     from coo_middleware.config import Policy
@@ -19,36 +22,57 @@ if TYPE_CHECKING:
     from coo_middleware.recorder import Recorder
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What answers without the app: the stored response `entry`, or, where that is None, a refusal."""
+
+    status: int
+    headers: Headers
+    content: bytes
+    entry: Entry | None = None
+
+
 class Call:
     """Settles one request once: what is stored, and what is counted for whom."""
 
-    __slots__ = ("_policy", "_recorder", "_started", "context", "exchange", "plan")
+    __slots__ = ("_policy", "_recorder", "_started", "asking", "context", "exchange", "fields", "plan", "reply")
 
-    def __init__(self, policy: Policy, plan: Plan, context: CooContext, recorder: Recorder) -> None:
+    def __init__(self, policy: Policy, plan: Plan, headers: Headers, context: CooContext, recorder: Recorder) -> None:
         self._policy: Final = policy
         self._recorder: Final = recorder
         self._started: Final = time.perf_counter()
         self.plan: Final = plan
         self.context: Final = context
+        self.fields: Final = forward_fields(plan)
+        self.reply: Reply | None = None
+        # What the app gets where usage is asked for.
+        self.asking: Final = _resize(plan.asking, headers)
         strip = plan.format.strip if plan.asking is not None else None
         self.exchange: Final = Exchange(plan.format, policy.cache.max_entry_bytes, strip)
 
-    def finish_hit(self, entry: Entry) -> None:
-        """Counts a reused response for the provider and key that once did the work."""
+    def find_reply(self, entry: Entry | None, now: float) -> None:
+        """Sets `reply` when `entry` may answer, or nothing stored may and the client wants nothing else (RFC 9111
+        section 5.2.1.7).
+        """
+        if entry is not None:
+            self.reply = Reply(200, hit_fields(entry, now), entry.content, entry)
+        elif self.plan.directives.only_if_cached:
+            body = self.plan.format.error_body(504, "only-if-cached was asked for, and no fresh response is stored")
+            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+            self.reply = Reply(504, add_fields(headers, self.fields, resized=False), body)
+
+    def finish_reply(self, reply: Reply) -> None:
+        """Counts a reused response for the provider and key that once did the work; a refusal is nobody's."""
+        if reply.entry is None:
+            self._recorder.counts["only_if_cached"] += 1
+            return
         self.context.cache_status = "hit"
-        self.context.provider, self.context.key_id = entry.provider, entry.key_id
+        self.context.provider, self.context.key_id = reply.entry.provider, reply.entry.key_id
         self._recorder.counts["hits"] += 1
-        self._record("hit", 200, entry.usage, "", "hit")
+        self._record("hit", 200, reply.entry.usage, "", "hit")
 
     def finish(self, now: float, *, raised: bool, disconnected: bool) -> Entry | None:
-        """Counts a forwarded request, and gives the entry to store, None when it must not be. Never raises."""
-        try:
-            return self._finish(now, raised=raised, disconnected=disconnected)
-        except Exception as error:
-            self._recorder.report("internal_errors", error)
-            return None
-
-    def _finish(self, now: float, *, raised: bool, disconnected: bool) -> Entry | None:
+        """Counts a forwarded request, and gives the entry to store, None when it must not be."""
         answer = self.exchange.answer()
         refusal = "exception" if raised else self._refuse(answer)
         error_type = classify_error(answer, raised=raised, disconnected=disconnected)
@@ -101,3 +125,7 @@ class Call:
             stored=stored,
         )
         self._recorder.record(record)
+
+
+def _resize(asking: bytes | None, headers: Headers) -> tuple[bytes, Headers] | None:
+    return None if asking is None else (asking, resize_field(headers, len(asking)))

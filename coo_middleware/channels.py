@@ -74,7 +74,7 @@ class Content:
 class Watcher:
     """The app's `send`: every message goes to the client at once, then the exchange sees it."""
 
-    __slots__ = ("_exchange", "_fields", "_recorder", "_rewrites", "_send")
+    __slots__ = ("_exchange", "_fields", "_recorder", "_rewrites", "_send", "is_disconnected")
 
     def __init__(self, exchange: Exchange, fields: Headers, recorder: Recorder, send: Send) -> None:
         self._exchange: Final = exchange
@@ -82,22 +82,31 @@ class Watcher:
         self._recorder: Final = recorder
         self._send: Final = send
         self._rewrites = False
+        self.is_disconnected = False
 
     async def send(self, message: Message) -> None:
         """Forwards `message`; a fault of ours is reported and costs the answer its place in the cache, no more."""
         if message["type"] == "http.response.body":
             message = self._rewrite(message)
-            await self._send(message)
+            await self._forward(message)
             self._watch(message)
         elif message["type"] == "http.response.start":
-            await self._send(self._start(message))
+            await self._forward(self._start(message))
         else:
             self._exchange.notice_unknown()
+            await self._forward(message)
+
+    async def _forward(self, message: Message) -> None:
+        try:
             await self._send(message)
+        except OSError:
+            # From ASGI 2.4 on a server may say so when its client has left.
+            self.is_disconnected = True
+            raise
 
     def _start(self, message: Message) -> Message:
-        headers = tuple(message.get("headers", ()))
         try:
+            headers = tuple(message.get("headers", ()))
             self._rewrites = self._exchange.start(message["status"], headers)
             if message.get("trailers"):
                 self._exchange.notice_unknown()
@@ -108,12 +117,12 @@ class Watcher:
     def _rewrite(self, message: Message) -> Message:
         if not self._rewrites:
             return message
+        chunk, held = message.get("body", b""), self._exchange.held
         try:
-            chunk = self._exchange.rewrite(message.get("body", b""), more=message.get("more_body", False))
+            return {**message, "body": self._exchange.rewrite(chunk, more=message.get("more_body", False))}
         except Exception as error:
             self._rewrites = False
-            return self._give_up(message, error)
-        return {**message, "body": chunk}
+            return self._give_up({**message, "body": held + chunk} if held else message, error)
 
     def _watch(self, message: Message) -> None:
         try:

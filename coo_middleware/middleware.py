@@ -11,7 +11,6 @@ from coo_middleware.channels import Content, Watcher
 from coo_middleware.config import Config, make_config
 from coo_middleware.context import CooContext
 from coo_middleware.core.entry import Entry, EntryError, pack_entry, unpack_entry
-from coo_middleware.core.notice import add_fields, forward_fields, hit_fields, resize_field
 from coo_middleware.core.plan import Planner, Target
 from coo_middleware.formats import recognise
 from coo_middleware.recorder import Recorder
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from coo_middleware.call import Reply
     from coo_middleware.core.format import Format
     from coo_middleware.core.plan import Plan
 
@@ -66,23 +66,34 @@ class COOMiddleware:
         await self._recorder.drain()
 
     async def close(self) -> None:
-        """Drains, and closes the store unless the caller passed it."""
+        """Drains, and closes the store unless the caller passed it; a store that cannot is reported."""
         await self.drain()
         if self._owns_store and self._is_open:
             self._is_open = False
-            await self.store.close()
+            try:
+                await self.store.close()
+            except Exception as error:
+                self._recorder.report("store_errors", error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection; all but a call of a known LLM path passes untouched."""
-        if scope["type"] == "http" and scope["method"] == "POST":
-            fmt = recognise(scope["path"])
-            if fmt is not None and not _is_marked(scope):
+        if scope["type"] == "http":
+            fmt = self._recognise(scope)
+            if fmt is not None:
                 await self._serve(fmt, scope, receive, send)
                 return
         elif scope["type"] == "lifespan":
             await self._live(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+    def _recognise(self, scope: Scope) -> Format | None:
+        try:
+            fmt = recognise(scope["path"]) if scope["method"] == "POST" else None
+            return None if fmt is None or _is_marked(scope) else fmt
+        except Exception as error:
+            self._recorder.report("internal_errors", error)
+            return None
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_and_close(message: Message) -> None:
@@ -94,6 +105,8 @@ class COOMiddleware:
         await self.app(scope, receive, send_and_close)
 
     async def _open(self) -> None:
+        if self._is_open:
+            return
         try:
             await self.store.open()
             self._is_open = True
@@ -101,23 +114,26 @@ class COOMiddleware:
             self._recorder.report("store_errors", error)
 
     async def _serve(self, fmt: Format, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._is_open:
-            await self._open()
         content = Content(receive, self.config.policy.max_request_bytes)
-        await content.read()
-        try:
-            call = self._prepare(fmt, scope, content)
-        except Exception as error:
-            self._recorder.report("internal_errors", error)
+        call = await self._begin(fmt, scope, content)
+        if call is None:
             await self.app(scope, content.receive, send)
-            return
-        entry = await self._look_up(call.plan)
-        if entry is not None:
-            await self._reuse(call, entry, send)
-        elif call.plan.directives.only_if_cached:
-            await self._refuse(call, send)
+        elif call.reply is not None:
+            await self._reply(call, call.reply, send)
         else:
             await self._forward(call, scope, content, send)
+
+    async def _begin(self, fmt: Format, scope: Scope, content: Content) -> Call | None:
+        """The call, None after a fault of ours: then the app answers as if we were not there."""
+        try:
+            await self._open()
+            await content.read()
+            call = self._prepare(fmt, scope, content)
+            call.find_reply(await self._look_up(call.plan), self._now())
+        except Exception as error:
+            self._recorder.report("internal_errors", error)
+            return None
+        return call
 
     def _prepare(self, fmt: Format, scope: Scope, content: Content) -> Call:
         path = scope.get("raw_path") or scope["path"].encode(errors="surrogateescape")
@@ -125,7 +141,7 @@ class COOMiddleware:
         plan = self._planner.plan(fmt, target, content.body, content.fault)
         context = CooContext("bypass" if plan.bypass else "miss", fmt.provider, plan.caller)
         scope.setdefault("state", {})["coo"] = context
-        return Call(self.config.policy, plan, context, self._recorder)
+        return Call(self.config.policy, plan, target.headers, context, self._recorder)
 
     async def _look_up(self, plan: Plan) -> Entry | None:
         """The stored response that may answer, None when there is none: a store's fault is a miss."""
@@ -140,44 +156,49 @@ class COOMiddleware:
             return None
         return entry if entry is not None and entry.is_fresh(self._now(), wishes.max_age) else None
 
-    async def _reuse(self, call: Call, entry: Entry, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": hit_fields(entry, self._now())})
-        await send({"type": "http.response.body", "body": entry.content})
-        call.finish_hit(entry)
+    async def _reply(self, call: Call, reply: Reply, send: Send) -> None:
+        try:
+            await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+            await send({"type": "http.response.body", "body": reply.content})
+        finally:
+            self._finish_reply(call, reply)
 
-    async def _refuse(self, call: Call, send: Send) -> None:
-        """Nothing is stored for a client that wants nothing else (RFC 9111 section 5.2.1.7)."""
-        body = call.plan.format.error_body(504, "only-if-cached was asked for, and no fresh response is stored")
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        headers = add_fields(headers, forward_fields(call.plan), resized=False)
-        await send({"type": "http.response.start", "status": 504, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-        self._recorder.counts["only_if_cached"] += 1
+    def _finish_reply(self, call: Call, reply: Reply) -> None:
+        try:
+            call.finish_reply(reply)
+        except Exception as error:
+            self._recorder.report("internal_errors", error)
 
     async def _forward(self, call: Call, scope: Scope, content: Content, send: Send) -> None:
         headers = scope.get("headers", ())
-        if call.plan.asking is not None:
-            content.replace(call.plan.asking)
-            scope["headers"] = resize_field(headers, len(call.plan.asking))
-        watcher = Watcher(call.exchange, forward_fields(call.plan), self._recorder, send)
+        if call.asking is not None:
+            asking, scope["headers"] = call.asking
+            content.replace(asking)
+        watcher = Watcher(call.exchange, call.fields, self._recorder, send)
         raised = True
         try:
             await self.app(scope, content.receive, watcher.send)
             raised = False
         except asyncio.CancelledError:
             # Whoever cancels a request has given its client up.
-            content.is_disconnected = True
+            watcher.is_disconnected = True
             raise
         finally:
-            if call.plan.asking is not None:
+            if call.asking is not None:
                 scope["headers"] = headers
-            entry = call.finish(self._now(), raised=raised, disconnected=content.is_disconnected)
-            if entry is not None:
-                self._recorder.spawn(self._store(call.plan.key, entry))
+            self._finish(call, raised=raised, disconnected=content.is_disconnected or watcher.is_disconnected)
 
-    async def _store(self, key: str, entry: Entry) -> None:
+    def _finish(self, call: Call, *, raised: bool, disconnected: bool) -> None:
         try:
-            await self.store.set_cache(key, pack_entry(entry), entry.ttl)
+            entry = call.finish(self._now(), raised=raised, disconnected=disconnected)
+            if entry is not None:
+                self._recorder.spawn(self._store(call.plan.key, pack_entry(entry), entry.ttl))
+        except Exception as error:
+            self._recorder.report("internal_errors", error)
+
+    async def _store(self, key: str, frame: bytes, ttl: float) -> None:
+        try:
+            await self.store.set_cache(key, frame, ttl)
         except Exception as error:
             self._recorder.report("store_errors", error)
 

@@ -12,8 +12,8 @@ import secrets
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.core.record import Record, count_record
-from coo_middleware.stores import Increment, RuntimeStore
+from coo_middleware.core.record import OUTPUT_TOKENS, Record, count_record
+from coo_middleware.stores import Increment, RuntimeStore, check_counter
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -39,7 +39,7 @@ class Recorder:
         self._writer: Final = secrets.token_hex(16)
         self._sequence = 0
         self._batch: list[Increment] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._sending = asyncio.Lock()
@@ -53,7 +53,7 @@ class Recorder:
             self._sums[*key, metric] = (total + amount, samples + 1)
         self._schedule(self._flush_seconds)
 
-    def spawn(self, work: Coroutine[None, None, None]) -> None:
+    def spawn(self, work: Coroutine[object, object, object]) -> None:
         """Runs after-response work in a task that is held until it is done."""
         task = self._adopt_loop().create_task(work)
         self._tasks.add(task)
@@ -74,19 +74,24 @@ class Recorder:
         """Returns when all that was recorded or spawned so far has been sent or has failed."""
         self._adopt_loop()
         while self._tasks or self._sums or self._batch:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            pending = [task for task in self._tasks if task is not asyncio.current_task()]
-            await asyncio.gather(*pending, return_exceptions=True)
+            # Not gather(), which would cancel the work when the caller gives up waiting.
+            if self._tasks:
+                await asyncio.wait(self._tasks)
             if not await self._send():
                 return
 
     def _fold(self, provider: str, key_id: str) -> tuple[str, str]:
-        """The name that a provider key is counted under: callers choose credentials, so their number is bounded."""
+        """The name that a provider key is counted under: callers choose credentials, so their number is bounded, and
+        a name that no store takes would hold up every batch behind it.
+        """
         key = (provider, key_id)
-        if key in self._keys:
-            return key
+        try:
+            if key in self._keys:
+                return key
+            # No metric's name is longer.
+            check_counter(provider, key_id, OUTPUT_TOKENS)
+        except (TypeError, ValueError):
+            return (OTHER, OTHER)
         if len(self._keys) >= self._max_keys:
             return (OTHER, OTHER)
         self._keys.add(key)
@@ -107,15 +112,11 @@ class Recorder:
 
     def _flush(self) -> None:
         self._timer = None
-        self.spawn(self._send_again())
-
-    async def _send_again(self) -> None:
-        if not await self._send():
-            self._schedule(_RETRY_SECONDS)
+        self.spawn(self._send())
 
     async def _send(self) -> bool:
-        """Sends what has gathered. A batch that failed is sent again as it was, under its own number, before anything
-        newer: the store can tell that it has it.
+        """Sends what has gathered; whether it could. A batch that failed is sent again as it was, under its own
+        number, before anything newer: the store can tell that it has it.
         """
         async with self._sending:
             while self._batch or self._sums:
@@ -125,6 +126,7 @@ class Recorder:
                     await self._store.apply(self._writer, self._sequence, self._batch)
                 except Exception as error:
                     self.report("store_errors", error)
+                    self._schedule(_RETRY_SECONDS)
                     return False
                 self._batch = []
         return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import yaml
 from yaml.composer import ComposerError
@@ -28,7 +28,7 @@ _INTEGER: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,99})")
 _FRACTION: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,99})\.[0-9]{1,100}")
 _VARIABLE: Final = re.compile(r"\$(?:\$|\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^}]*)?\})?)")
 # What PyYAML quotes is a piece of the file; only its own words and marks of punctuation may be repeated.
-_QUOTED: Final = re.compile(r"'(?!<)[^']*\w[^']*'")
+_QUOTED: Final = re.compile(r"'(?P<own>[^'\w]*|<[^']*>)'|'[^']*'")
 
 
 class _RefusedError(Exception):
@@ -93,12 +93,16 @@ def _compose(text: str) -> yaml.MappingNode | Fault:
 
 
 def _syntax_fault(error: yaml.MarkedYAMLError) -> Fault:
-    mark = error.problem_mark
     context = f"{error.context} (line {error.context_mark.line + 1}), " if error.context and error.context_mark else ""
     text = f"{context}{error.problem}"
+    if r"'\t'" in text:
+        text += "; indent with spaces"
+    elif not isinstance(error, ComposerError):
+        text += "; a text with punctuation belongs in quotes"
+    mark = error.problem_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-    way_out = "indent with spaces" if r"'\t'" in text else "a text with punctuation belongs in quotes"
-    return Fault((), f"{_QUOTED.sub('text', text)}; {way_out}", line, column)
+    shown = _QUOTED.sub(lambda match: "text" if match["own"] is None else match[0], text)
+    return Fault((), shown, line, column)
 
 
 class _Composer(yaml.SafeLoader):
@@ -118,9 +122,9 @@ class _Composer(yaml.SafeLoader):
 
 def _refusal(event: yaml.Event, depth: int) -> str:
     if getattr(event, "anchor", None) is not None:
-        return "anchors and aliases are not read; write the value out"
+        return "anchors and aliases are not read; write the value out, or in quotes if it is a text"
     if getattr(event, "tag", None) is not None:
-        return "tags are not read; write the value alone"
+        return "tags are not read; write the value alone, or in quotes if it is a text"
     return f"is nested deeper than {MAX_DEPTH} levels; no field lies so deep" if depth >= MAX_DEPTH else ""
 
 
@@ -157,9 +161,9 @@ class _Reading:
             yield self.read_members(node, path)
         elif isinstance(node, yaml.SequenceNode):
             yield self._read_items(node, path)
-        elif isinstance(node, yaml.ScalarNode):
+        else:
             try:
-                yield _read_scalar(node.value, bare=node.style is None)
+                yield _read_scalar(cast("yaml.ScalarNode", node))
             except _RefusedError as refusal:
                 self.faults.append(Fault(path, str(refusal), line))
 
@@ -171,9 +175,9 @@ class _Reading:
         return items
 
 
-def _read_scalar(text: str, *, bare: bool) -> Json:
-    text = _VARIABLE.sub(_replace, text)
-    if not bare:
+def _read_scalar(node: yaml.ScalarNode) -> Json:
+    text = _VARIABLE.sub(_replace, node.value)
+    if node.style is not None:
         return text
     if text in _CONSTANTS:
         return _CONSTANTS[text]

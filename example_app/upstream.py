@@ -11,6 +11,7 @@ Requests that do not stream are answered whatever of the last three the model is
 """
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
@@ -49,21 +50,33 @@ class Upstream:
     async def _respond(self, request: Request) -> Response:
         self.calls += 1
         dialect = DIALECTS[request.url.path]
-        document: Document = await request.json()
+        document = _document(await request.body())
         headers = {dialect.request_id: new_id("req_"), "x-ratelimit-remaining-requests": "99"}
+        if document is None:
+            return JSONResponse(dialect.error(400, "The body must be a JSON object with a model."), 400, headers)
         if failure := re.fullmatch(r"fail-([45]\d\d)", str(document["model"])):
             return _failure(dialect, int(failure[1]), headers)
         if document.get("stream") is True and dialect.events:
-            return StreamingResponse(self._stream(dialect, document), media_type="text/event-stream", headers=headers)
+            frames = _break(list(dialect.events(document, answer(document))), dialect, document["model"])
+            stream = self._stream(frames, is_cut=document["model"] == "cut-stream")
+            return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
         await self._pace()
         return JSONResponse(dialect.body(document, answer(document)), headers=headers)
 
-    async def _stream(self, dialect: Dialect, document: Document) -> AsyncIterator[bytes]:
-        for frame in _frames(dialect, document):
+    async def _stream(self, frames: list[bytes], *, is_cut: bool) -> AsyncIterator[bytes]:
+        for frame in frames:
             await self._pace()
             yield frame
-        if document["model"] == "cut-stream":
+        if is_cut:
             raise ConnectionAbortedError("This stream is cut because its model is cut-stream.")
+
+
+def _document(body: bytes) -> Document | None:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) and "model" in document else None
 
 
 def upstream_from(environ: Mapping[str, str]) -> Upstream:
@@ -72,12 +85,11 @@ def upstream_from(environ: Mapping[str, str]) -> Upstream:
     return Upstream(lambda: asyncio.sleep(seconds))
 
 
-def _frames(dialect: Dialect, document: Document) -> list[bytes]:
-    if dialect.events is None:
-        return []
-    frames = list(dialect.events(document, answer(document)))
+def _break(frames: list[bytes], dialect: Dialect, model: object) -> list[bytes]:
     half = frames[: len(frames) // 2]
-    return {"error-in-stream": [*half, dialect.error_frame], "cut-stream": half}.get(str(document["model"]), frames)
+    if model == "error-in-stream":
+        return [*half, dialect.error_frame]
+    return half if model == "cut-stream" else frames
 
 
 def _failure(dialect: Dialect, status: int, headers: dict[str, str]) -> Response:

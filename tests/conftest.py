@@ -1,5 +1,6 @@
 """Fixtures that any test may use: real servers on the loopback interface."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -7,9 +8,15 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.types import ASGIApp
 
-from example_app.loopback import loopback
+from example_app.loopback import HOST, loopback
 
 Serve = Callable[[ASGIApp], str]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _direct_loopback() -> None:
+    """Keeps an HTTP proxy of the developer's environment away from the loopback addresses of the tests."""
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = HOST
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,6 @@
-"""Random calls to a store, compared with a model that keeps everything: for any store whose time can be moved."""
+"""Random calls to a store, compared with a model that keeps everything: for any store of
+FullStoreContract whose time can be moved.
+"""
 
 import asyncio
 from collections.abc import Awaitable
@@ -20,6 +22,7 @@ KEYS = ["a", "b", "a:b"]
 counters = st.sampled_from(COUNTERS)
 keys = st.sampled_from(KEYS)
 amounts = st.integers(-1000, 1000)
+ages = st.sampled_from([0.0, 0.0, 0.5, 30.0, 60.0, 4_000.0])
 
 
 class Period:
@@ -30,15 +33,15 @@ class Period:
         self.samples: list[float] = []
         self.all: list[float] = []
 
-    def start(self, samples: list[float], now: float) -> None:
-        self.ends, self.samples = now + TTL, samples
+    def start(self, samples: list[float], begin: float) -> None:
+        self.ends, self.samples = begin + TTL, samples
 
-    def add(self, amount: float, now: float) -> None:
+    def add(self, amount: float, now: float, age: float) -> None:
         self.all.append(amount)
-        if now < self.ends:
+        if age < TTL and now < self.ends:
             self.samples.append(amount)
-        else:
-            self.start([amount], now)
+        elif age < TTL:
+            self.start([amount], now - age)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -63,7 +66,7 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         self.runner = asyncio.Runner()
-        self.clock = Clock()
+        self.clock, self.sequence = Clock(), 0
         self.store = self.wait(self.make(self.clock))
         self.wait(self.store.open())
         self.periods = {counter: Period() for counter in COUNTERS}
@@ -77,14 +80,16 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(counter=counters, amount=amounts)
     def increment(self, counter: Counter, amount: float) -> None:
         self.wait(self.store.increment_usage(*counter, amount))
-        self.periods[counter].add(amount, self.clock())
+        self.periods[counter].add(amount, self.clock(), 0)
 
-    @rule(batch=st.lists(st.tuples(counters, amounts), max_size=5))
-    def apply(self, batch: list[tuple[Counter, int]]) -> None:
-        sequence = 1 + sum(len(period.all) for period in self.periods.values())
-        self.wait(self.store.apply("writer", sequence, [Increment(*counter, amount) for counter, amount in batch]))
-        for counter, amount in batch:
-            self.periods[counter].add(amount, self.clock())
+    @rule(batch=st.lists(st.tuples(counters, amounts, ages), max_size=5), times=st.integers(1, 2))
+    def apply(self, batch: list[tuple[Counter, int, float]], times: int) -> None:
+        self.sequence += 1
+        for _ in range(times):
+            increments = [Increment(*counter, amount, age=age) for counter, amount, age in batch]
+            self.wait(self.store.apply("writer", self.sequence, increments))
+        for counter, amount, age in batch:
+            self.periods[counter].add(amount, self.clock(), age)
 
     @rule(counter=counters, value=amounts)
     def set_usage(self, counter: Counter, value: float) -> None:

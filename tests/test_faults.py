@@ -70,7 +70,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_or_with_all() -> None:
 
 def test_plain_values_are_not_foreign() -> None:
     """Whatever JSON can carry is fine, and a path and any mapping or sequence count as plain."""
-    tree = {"a": [None, True, 1, 0.5, "é😀"], "b": ({},), "c": MappingProxyType({"d": Path("x")})}
+    tree: dict[str, object] = {"a": [None, True, 1, 0.5, "é😀"], "b": ({},), "c": MappingProxyType({"d": Path("x")})}
     assert list(find_foreign(tree)) == []
 
 

@@ -22,6 +22,7 @@ FLOORS = {
     "coo_middleware.stores": 2,
     "coo_middleware.testing": 3,
     "coo_middleware.yaml_source": 3,
+    "coo_middleware.faults": 3,
     "coo_middleware.config": 3,
     "coo_middleware.context": 4,
     "coo_middleware.recorder": 4,

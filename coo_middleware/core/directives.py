@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-# RFC 9111 section 5.2: directive = token [ "=" ( token / quoted-string ) ]
+# RFC 9111 section 5.2: directive = token [ "=" ( token / quoted-string ) ]; a list may have empty elements (RFC 9110
+# section 5.6.1.2).
 _DIRECTIVE: Final = re.compile(
-    r'[ \t]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([!#$%&\'*+.^_`|~0-9A-Za-z-]+)))?[ \t]*(?:,|$)'
+    r'[ \t,]*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([!#$%&\'*+.^_`|~0-9A-Za-z-]+)))?[ \t]*(?:,|$)'
 )
 _MOST_SECONDS: Final = 2**31
 
@@ -27,12 +28,12 @@ NO_WISHES: Final = Directives()
 
 
 def read_directives(value: bytes) -> Directives:
-    """The wishes in a request's Cache-Control."""
+    """The wishes in a request's Cache-Control; in one that does not parse, neither reuse nor storing is agreed to."""
     if not value:
         return NO_WISHES
     names = _split(value)
     if names is None:
-        return Directives(no_cache=True)
+        return Directives(no_store=True, no_cache=True)
     age = _seconds(names["max-age"]) if "max-age" in names else None
     return Directives(
         no_store="no-store" in names,
@@ -72,4 +73,6 @@ def _strictness(argument: str) -> int:
 def _seconds(argument: str) -> int | None:
     if not (argument.isascii() and argument.isdigit()):
         return None
-    return min(int(argument[:12]), _MOST_SECONDS) if len(argument) <= 12 else _MOST_SECONDS
+    digits = argument.lstrip("0")
+    # A longer text may reach the digit limit of int(), which raises.
+    return min(int(digits or "0"), _MOST_SECONDS) if len(digits) <= 12 else _MOST_SECONDS

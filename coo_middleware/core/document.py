@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Final, TypeAlias
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Document: TypeAlias = dict[str, Json]
 
 MAX_DEPTH: Final = 64
@@ -101,7 +101,7 @@ def _fraction(text: str) -> int | float:
 
 def _number(text: str) -> int | float:
     # A longer text may reach the digit limit of int(), which raises.
-    return int(text) if len(text) < 20 else float(text)
+    return int(text) if len(text) <= 40 else float(text)
 
 
 def _constant(_: str) -> Json:

@@ -3,6 +3,8 @@
 Frame, big-endian: magic and version `COO\\x01` · created (float64, seconds since 1970) · lifetime (float64, seconds) ·
 input and output tokens (int64, -1 unknown) · 1 if streamed · seven byte strings, each behind its length (uint32):
 digest, provider, key id, model, format, header fields, content · BLAKE2b-128 of all before.
+
+The checksum proves that a frame is whole, not who wrote it: one whose insides make no sense is refused all the same.
 """
 
 from __future__ import annotations
@@ -19,10 +21,14 @@ _MAGIC: Final = b"COO\x01"
 _HEAD: Final = struct.Struct(">4sddqqB")
 _LENGTH: Final = struct.Struct(">I")
 _STRINGS: Final = 7
+_LATEST: Final = 2.0**40  # seconds, as a time and as a lifetime
 _CHECKSUM_BYTES: Final = 16
 
 # Fields of a stored response that are true again when it is reused; every other one belongs to one exchange.
 _REUSED: Final = frozenset({b"content-type", b"content-language", b"anthropic-version", b"openai-version"})
+# RFC 9110 section 5.5: a value with one of these is dangerous; whoever retains it puts spaces in their place.
+_DANGEROUS: Final = b"\r\n\0"
+_SPACES: Final = bytes.maketrans(_DANGEROUS, b"   ")
 
 
 class EntryError(ValueError):
@@ -50,17 +56,20 @@ class Entry:
         return max(0, int(now - self.created))
 
     def is_fresh(self, now: float, max_age: int | None = None) -> bool:
-        """Whether it may be reused now, and is no older than `max_age` seconds where that is asked."""
-        return now - self.created < self.ttl and (max_age is None or now - self.created <= max_age)
+        """Whether it may be reused now, and is no older than `max_age` seconds where that is asked.
+
+        One from further ahead than it may live, as a wrong clock makes, is not: it would outlive its time.
+        """
+        return abs(now - self.created) < self.ttl and (max_age is None or now - self.created <= max_age)
 
 
 def reused_fields(headers: Headers) -> Headers:
     """The fields that a reused response repeats, by allow-list: a session cookie or a rate limit is never replayed."""
-    return tuple((name.lower(), value) for name, value in headers if name.lower() in _REUSED)
+    return tuple((name.lower(), value.translate(_SPACES)) for name, value in headers if name.lower() in _REUSED)
 
 
 def pack_entry(entry: Entry) -> bytes:
-    """The frame of `entry`."""
+    """The frame of `entry`, whose headers are `reused_fields`."""
     usage = entry.usage or Usage(-1, -1)
     fields = b"".join(name + b": " + value + b"\n" for name, value in entry.headers)
     strings = (entry.digest, entry.provider, entry.key_id, entry.model, entry.format, fields, entry.content)
@@ -78,19 +87,23 @@ def unpack_entry(frame: bytes, digest: bytes) -> Entry:
     if not frame.startswith(_MAGIC) or len(body) < _HEAD.size or _checksum(body) != checksum:
         raise EntryError("not a whole frame of this version")
     _, created, ttl, input_tokens, output_tokens, stream = _HEAD.unpack_from(body)
-    found, provider, key_id, model, name, fields, content = _read_strings(body)
+    # A comparison with NaN is false.
+    if not (0 <= created < _LATEST and 0 <= ttl < _LATEST):
+        raise EntryError("the times are out of range")
+    found, *names, fields, content = _read_strings(body)
     if found != digest:
         raise EntryError("the frame belongs to another key")
+    provider, key_id, model, name = map(_read_text, names)
     return Entry(
         digest=found,
         created=created,
         ttl=ttl,
-        provider=provider.decode(),
-        key_id=key_id.decode(),
-        model=model.decode(),
-        format=name.decode(),
+        provider=provider,
+        key_id=key_id,
+        model=model,
+        format=name,
         stream=bool(stream),
-        usage=None if input_tokens < 0 else Usage(input_tokens, output_tokens),
+        usage=None if min(input_tokens, output_tokens) < 0 else Usage(input_tokens, output_tokens),
         headers=_read_fields(fields),
         content=content,
     )
@@ -115,6 +128,16 @@ def _read_strings(body: bytes) -> list[bytes]:
     return strings
 
 
+def _read_text(string: bytes) -> str:
+    try:
+        return string.decode()
+    except UnicodeDecodeError:
+        raise EntryError("a text is not UTF-8") from None
+
+
 def _read_fields(fields: bytes) -> Headers:
-    lines = (line.partition(b": ") for line in fields.split(b"\n") if line)
-    return tuple((name, value) for name, _, value in lines)
+    lines = [line.partition(b": ") for line in fields.split(b"\n") if line]
+    headers = tuple((name, value) for name, _, value in lines)
+    if reused_fields(headers) != headers:
+        raise EntryError("a field is none that is reused")
+    return headers

@@ -49,7 +49,6 @@ class Exchange:
     """
 
     __slots__ = (
-        "_decoder",
         "_ended",
         "_format",
         "_headers",
@@ -57,10 +56,10 @@ class Exchange:
         "_limit",
         "_media",
         "_pending",
-        "_reader",
         "_size",
         "_status",
         "_strange",
+        "_stream",
         "_strip",
         "_unread",
     )
@@ -78,8 +77,12 @@ class Exchange:
         self._media = b""
         self._ended = False
         self._strange = False
-        self._decoder: SSEDecoder | None = None
-        self._reader: StreamReader | None = None
+        self._stream: tuple[SSEDecoder, StreamReader] | None = None
+
+    @property
+    def held(self) -> bytes:
+        """What `rewrite` keeps back: the beginning of an event that has not ended."""
+        return self._stream[0].rest if self._stream is not None else b""
 
     def start(self, status: int, headers: Headers) -> bool:
         """The answer begins. True when its chunks must go through `rewrite`."""
@@ -90,20 +93,21 @@ class Exchange:
         self._headers = headers
         media = _single(headers, b"content-type")
         self._media = media or b""
-        self._strange = media is None or _single(headers, b"content-encoding") not in (b"", b"identity")
-        if status == 200 and self._media == EVENT_STREAM and not self._strange:
-            self._decoder = SSEDecoder(self._limit)
-            self._reader = self._format.read_stream()
-        return self._strip is not None and self._decoder is not None
+        is_plain = media is not None and _single(headers, b"content-encoding") in (b"", b"identity")
+        self._strange = self._strange or not is_plain
+        if status == 200 and self._media == EVENT_STREAM and is_plain:
+            self._stream = SSEDecoder(self._limit), self._format.read_stream()
+        return self._strip is not None and self._stream is not None
 
     def rewrite(self, chunk: bytes, *, more: bool) -> bytes:
         """What the client gets of a chunk; an unfinished event waits for its end."""
-        if self._decoder is None or self._reader is None or self._strip is None:
+        if self._stream is None or self._strip is None:
             return chunk
-        events = self._decoder.feed(chunk)
+        decoder, reader = self._stream
+        events = decoder.feed(chunk)
         for event in events:
-            self._reader.feed(event)
-        rest = b"" if more else self._decoder.take_rest()
+            reader.feed(event)
+        rest = b"" if more else decoder.take_rest()
         return b"".join(map(self._strip, events)) + rest
 
     def add(self, chunk: bytes, *, more: bool) -> None:
@@ -117,11 +121,11 @@ class Exchange:
             self._kept.append(chunk)
         else:
             self._kept.clear()
-        if self._decoder is not None and self._strip is None:
+        if self._stream is not None and self._strip is None:
             self._pending.append(chunk)
             self._unread += len(chunk)
             if self._unread > _READ_AHEAD:
-                self._read_events()
+                self._read_events(*self._stream)
 
     def notice_unknown(self) -> None:
         """A message came that we do not understand: what the client got is not what we saw."""
@@ -142,20 +146,20 @@ class Exchange:
 
     def _most(self) -> int:
         # The usage of a JSON answer stands at its end, so one that is too long to store is read all the same.
-        return self._limit if self._decoder is not None else max(self._limit, _LONGEST_JSON)
+        return max(self._limit, _LONGEST_JSON) if self._media == JSON else self._limit
 
     def _outcome(self, content: bytes) -> Outcome:
-        if self._decoder is not None and self._reader is not None:
-            self._read_events()
-            outcome = self._reader.outcome()
-            return replace(outcome, whole=False) if self._decoder.broken else outcome
-        document = read_json(content) if content and not self._strange else None
+        if self._stream is not None:
+            decoder, reader = self._stream
+            self._read_events(decoder, reader)
+            outcome = reader.outcome()
+            return replace(outcome, whole=False) if decoder.broken else outcome
+        document = read_json(content)
         return self._format.read_body(document) if isinstance(document, dict) else UNREADABLE
 
-    def _read_events(self) -> None:
-        if self._decoder is not None and self._reader is not None:
-            for event in self._decoder.feed(b"".join(self._pending)):
-                self._reader.feed(event)
+    def _read_events(self, decoder: SSEDecoder, reader: StreamReader) -> None:
+        for event in decoder.feed(b"".join(self._pending)):
+            reader.feed(event)
         self._pending.clear()
         self._unread = 0
 

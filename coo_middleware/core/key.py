@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = b"coo/1/sha256"
 
-_SECRET_PARAMETERS: Final = frozenset({"key"})
+_SECRET_PARAMETERS: Final = frozenset({b"key"})
 _AWS: Final = b"aws4-hmac-sha256"
 
 
@@ -36,7 +36,8 @@ def digest_parts(parts: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 def caller_digest(identity: tuple[tuple[bytes, bytes], ...], secret: bytes) -> bytes:
     """A keyed digest of who is asking: equal for equal credentials, of no use to guess them without `secret`."""
-    return hashlib.blake2b(digest_parts(identity), key=hashlib.sha256(b"coo/caller/1" + secret).digest()).digest()[:32]
+    key = hashlib.sha256(b"coo/caller/1" + secret).digest()
+    return hashlib.blake2b(digest_parts(identity), key=key, digest_size=32).digest()
 
 
 def caller_identity(head: Head, query: bytes) -> tuple[tuple[bytes, bytes], ...]:
@@ -44,8 +45,8 @@ def caller_identity(head: Head, query: bytes) -> tuple[tuple[bytes, bytes], ...]
 
     Raises ScopeError when they are ambiguous: a field sent twice, or with nothing in it.
     """
-    parameters = [(b"?" + name, value) for name, value in _parameters(query) if name.decode() in _SECRET_PARAMETERS]
-    identity = [(name, _credential(name, value)) for name, value in head.credentials] + parameters
+    identity = [(name, _credential(name, value)) for name, value in head.credentials]
+    identity += [(b"?" + name, value) for name, value in _parameters(query) if name in _SECRET_PARAMETERS]
     # HTTP/2 clients may send one cookie a field (RFC 9113 section 8.2.3).
     single = [name for name, _ in identity if name != b"cookie"]
     if len(set(single)) != len(single) or not all(value for _, value in identity):
@@ -55,10 +56,7 @@ def caller_identity(head: Head, query: bytes) -> tuple[tuple[bytes, bytes], ...]
 
 def public_query(query: bytes) -> bytes:
     """The query without the parameters that carry a credential."""
-    if not query:
-        return query
-    kept = [pair for pair in query.split(b"&") if _name(pair).decode() not in _SECRET_PARAMETERS]
-    return b"&".join(kept)
+    return b"&".join(pair for pair in query.split(b"&") if _name(pair) not in _SECRET_PARAMETERS)
 
 
 def _credential(name: bytes, value: bytes) -> bytes:
@@ -81,4 +79,4 @@ def _parameters(query: bytes) -> list[tuple[bytes, bytes]]:
 
 def _name(pair: bytes) -> bytes:
     # An upstream reads `k%65y=` as `key=`, and so do we.
-    return unquote_plus(pair.partition(b"=")[0].decode("latin-1")).lower().encode()
+    return unquote_to_bytes(pair.partition(b"=")[0]).lower()

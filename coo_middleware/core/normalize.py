@@ -3,7 +3,7 @@
 | preset | does |
 |---|---|
 | strict | nothing: canonical JSON alone decides |
-| text   | NFC, CRLF and CR become LF; for chat messages outer white space goes and a plain string equals one text part |
+| text   | NFC, CRLF and CR become LF; in chat messages outer white space goes and a string equals one text part |
 | loose  | and: inner white space becomes one space, case is folded |
 
 A tool's result keeps its bytes: it is data that the model works on, not prose. So does the outer white space of an
@@ -32,7 +32,7 @@ def normalize_prompt(text: str, preset: Preset) -> str:
     if preset == "strict":
         return text
     if preset == "loose":
-        # Unicode 3.13 D145: only a decomposed text folds to one that folds to itself.
+        # Unicode D145: only a decomposed text folds to one that folds to itself.
         text = unicodedata.normalize("NFD", text).casefold()
     text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
     return _INNER.sub(" ", text) if preset == "loose" else text

@@ -68,16 +68,13 @@ class Planner:
         document, content_fault = ({}, fault) if fault else _read_content(head, content)
         stream = document.get("stream") is True
         bypass = self._policy_fault() or content_fault or fmt.bypass(document) or scope_fault
-        digest = b""
-        if not bypass:
-            digest, bypass = self._digest(fmt, target, head, scope, document)
         return Plan(
             format=fmt,
             model=_model(document),
             stream=stream,
             caller=caller,
             directives=read_directives(head.cache_control),
-            digest=digest,
+            digest=b"" if bypass else self._digest(fmt, target, head, scope, document),
             bypass=bypass,
             asking=fmt.ask(content, document) if self._ask and stream and fmt.ask else None,
         )
@@ -101,17 +98,13 @@ class Planner:
         tenant = head.tenant[0] if len(head.tenant) == 1 else b""
         return shown, hashlib.sha256(tenant).digest(), "" if tenant else "scope"
 
-    def _digest(self, fmt: Format, target: Target, head: Head, scope: bytes, document: Document) -> tuple[bytes, str]:
+    def _digest(self, fmt: Format, target: Target, head: Head, scope: bytes, document: Document) -> bytes:
         policy = self._policy
-        normalized = fmt.normalize(document, policy.normalize)
-        try:
-            members = [
-                (name.encode(), canonical_json(value, ordered=name in fmt.ordered))
-                for name, value in sorted(normalized.items())
-                if name != "stream" and name not in fmt.left_out
-            ]
-        except (DocumentError, UnicodeEncodeError):
-            return b"", "surrogate"
+        members = [
+            (name, canonical_json(value, ordered=name in fmt.ordered))
+            for name, value in sorted(fmt.normalize(document, policy.normalize).items())
+            if name != "stream" and name not in fmt.left_out
+        ]
         parts = [
             (b"schema", SCHEMA),
             (b"namespace", policy.namespace.encode()),
@@ -123,9 +116,9 @@ class Planner:
             (b"query", public_query(target.query)),
             (b"stream", b"1" if document.get("stream") else b"0"),
             *((b"field " + name, value) for name, value in head.selecting),
-            *((b"member " + name, value) for name, value in members),
+            *((b"member " + name.encode(), value) for name, value in members),
         ]
-        return digest_parts(parts), ""
+        return digest_parts(parts)
 
 
 def _read_content(head: Head, content: bytes) -> tuple[Document, str]:
@@ -152,7 +145,7 @@ def _head_fault(head: Head) -> str:
 def _member_fault(document: Document) -> str:
     """Members that every format gives one meaning; another kind of value there is the upstream's to judge."""
     model = document.get("model")
-    if not isinstance(model, str) or not 0 < len(model) <= _LONGEST_MODEL:
+    if not isinstance(model, str) or not 0 < len(model) <= _LONGEST_MODEL or not model.isprintable():
         return "model"
     return "" if isinstance(document.get("stream", False), bool) else "stream"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -11,20 +12,27 @@ if TYPE_CHECKING:
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
-_CREDENTIALS: Final = (
-    b"authorization",
-    b"x-api-key",
-    b"api-key",
-    b"x-goog-api-key",
-    b"cookie",
-    b"openai-organization",
-    b"openai-project",
-    b"anthropic-workspace-id",
-    b"x-goog-user-project",
+_CREDENTIALS: Final = frozenset(
+    {
+        b"authorization",
+        b"x-api-key",
+        b"api-key",
+        b"x-goog-api-key",
+        b"cookie",
+        b"openai-organization",
+        b"openai-project",
+        b"anthropic-workspace-id",
+        b"x-goog-user-project",
+    }
 )
 # Fields that change the answer. A second operation under another idempotency key is meant to be another one.
-_SELECTING: Final = (b"anthropic-version", b"anthropic-beta", b"openai-beta", b"accept-language", b"idempotency-key")
+_SELECTING: Final = frozenset(
+    {b"anthropic-version", b"anthropic-beta", b"openai-beta", b"accept-language", b"idempotency-key"}
+)
 _LISTS: Final = frozenset({b"anthropic-beta", b"openai-beta"})
+_RANGES: Final = frozenset({b"range", b"if-range"})
+_CONTROLS: Final = frozenset({b"cache-control", b"content-type", b"content-encoding"})
+_JSON_PARAMETERS: Final = frozenset({b"", b"charset=utf-8", b"charset=utf8"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,36 +51,28 @@ class Head:
 
 
 class HeadReader:
-    """Reads heads by one policy: every field name is looked up once, in one pass."""
+    """Reads heads by one policy. A field that counts in two ways, as the policy may say, does count in both."""
 
-    __slots__ = ("_roles", "_tenant")
+    __slots__ = ("_credentials", "_known", "_selecting", "_tenant")
 
     def __init__(self, policy: CachePolicy) -> None:
-        # The later rule wins: a field that says who is asking counts as a credential, whatever else names it.
-        roles = dict.fromkeys((*_SELECTING, *_names(policy.key_headers)), "selecting")
-        roles |= dict.fromkeys((*_CREDENTIALS, *_names(policy.scope_headers)), "credential")
-        roles |= {b"cache-control": "control", b"content-type": "type", b"content-encoding": "encoding"}
-        self._roles: Final = roles | {b"range": "range", b"if-range": "range"}
+        self._credentials: Final = _CREDENTIALS.union(_names(policy.scope_headers))
+        self._selecting: Final = _SELECTING.union(_names(policy.key_headers))
         self._tenant: Final = policy.scope.removeprefix("header:").lower().encode()
+        self._known: Final = self._credentials | self._selecting | _CONTROLS | _RANGES | {self._tenant}
 
     def read(self, headers: Iterable[tuple[bytes, bytes]]) -> Head:
         """The head of one request."""
-        found: dict[str, list[tuple[bytes, bytes]]] = {}
-        for raw, value in headers:
-            name = raw.lower()
-            role = self._roles.get(name)
-            if role is not None:
-                found.setdefault(role, []).append((name, value))
-            if name == self._tenant:
-                found.setdefault("tenant", []).append((name, value))
+        fields = [(name, value) for raw, value in headers if (name := raw.lower()) in self._known]
+        codings = _values(fields, b"content-encoding")
         return Head(
-            credentials=tuple(found.get("credential", ())),
-            selecting=_select(found.get("selecting", ())),
-            tenant=tuple(value for _, value in found.get("tenant", ())),
-            cache_control=b", ".join(value for _, value in found.get("control", ())),
-            content_types=tuple(value for _, value in found.get("type", ())),
-            encoded=any(value.strip().lower() not in (b"", b"identity") for _, value in found.get("encoding", ())),
-            ranged="range" in found,
+            credentials=tuple(field for field in fields if field[0] in self._credentials),
+            selecting=_select(field for field in fields if field[0] in self._selecting),
+            tenant=_values(fields, self._tenant),
+            cache_control=b", ".join(_values(fields, b"cache-control")),
+            content_types=_values(fields, b"content-type"),
+            encoded=any(coding.strip().lower() not in (b"", b"identity") for coding in codings),
+            ranged=any(name in _RANGES for name, _ in fields),
         )
 
 
@@ -81,17 +81,23 @@ def is_json(head: Head) -> bool:
     if len(head.content_types) != 1:
         return False
     media, _, parameters = head.content_types[0].lower().partition(b";")
-    charset = parameters.strip().removeprefix(b"charset=").strip(b'"')
-    return media.strip() == b"application/json" and charset in (b"", b"utf-8", b"utf8")
+    return media.strip() == b"application/json" and parameters.replace(b'"', b"").strip() in _JSON_PARAMETERS
 
 
 def _names(names: Iterable[str]) -> list[bytes]:
     return [name.lower().encode() for name in names]
 
 
+def _values(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> tuple[bytes, ...]:
+    return tuple(value for field, value in fields if field == name)
+
+
 def _select(fields: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
-    """Sorted by name, for the order of fields says nothing; nor does the order of features in a list of them."""
-    return tuple(sorted((name, _sort_list(value) if name in _LISTS else value) for name, value in fields))
+    """Sorted by name alone, for only the order of fields of one name says something (RFC 9110 section 5.3), and the
+    order of features in a list of them does not.
+    """
+    chosen = [(name, _sort_list(value) if name in _LISTS else value) for name, value in fields]
+    return tuple(sorted(chosen, key=itemgetter(0)))
 
 
 def _sort_list(value: bytes) -> bytes:

@@ -18,7 +18,7 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: `raw` as it came with its closing blank line, `name` ("" when unnamed), `data` (None when it has none)."""
+    """One event: `raw` as it came with its closing blank line, `name` ("" when it has none), `data` (None likewise)."""
 
     raw: bytes
     name: str
@@ -49,6 +49,11 @@ class SSEDecoder:
         if self.broken and self._buffer:
             events.append(Event(self.take_rest(), "", None))
         return events
+
+    @property
+    def rest(self) -> bytes:
+        """What no blank line has closed so far."""
+        return bytes(self._buffer)
 
     def take_rest(self) -> bytes:
         """What no blank line has closed, once: bytes for the client but no event (section 9.2.6 discards it)."""

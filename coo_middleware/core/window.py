@@ -52,17 +52,18 @@ def bucket_span(window_seconds: float, now: float) -> tuple[int, int]:
 
 
 class Windows:
-    """The windows of one counter, in at most 9 KiB however much is added."""
+    """The windows of one counter, in at most 10 KiB however much is added."""
 
     __slots__ = ("_rings",)
 
     def __init__(self, now: float) -> None:
         self._rings: Final = {level.size: _Ring(level.bucket(now), level.kept) for level in LEVELS}
 
-    def add(self, amount: float, now: float) -> None:
-        """Counts `amount` at `now`, or at the latest time seen when the clock went back."""
+    def add(self, amount: float, now: float, age: float = 0.0) -> None:
+        """Counts `amount` `age` seconds before `now`, or before the latest time seen when the clock went back."""
         for size, ring in self._rings.items():
-            ring.add(amount, int(now // size))
+            bucket = int(now // size)
+            ring.add(amount, bucket, bucket - int((now - age) // size) if age else 0)
 
     def last(self, window_seconds: float, now: float) -> float:
         """The sum of the last `window_seconds`. Raises ValueError like `level_of`."""
@@ -79,14 +80,20 @@ class _Ring:
         self._kept: Final = kept
         self._amounts: Final = array("d", [0.0])
 
-    def add(self, amount: float, bucket: int) -> None:
+    def add(self, amount: float, bucket: int, back: int) -> None:
         if bucket > self._newest:
             self._turn(bucket - self._newest)
-        self._amounts[-1] += amount
+        if back >= len(self._amounts):
+            self._reach(min(back + 1, self._kept))
+        if back < self._kept:
+            self._amounts[-1 - back] += amount
 
     def since(self, oldest: int) -> float:
         length = self._newest - oldest + 1
         return sum(self._amounts[-length:]) if length > 0 else 0.0
+
+    def _reach(self, buckets: int) -> None:
+        self._amounts[:0] = array("d", [0.0]) * (buckets - len(self._amounts))
 
     def _turn(self, buckets: int) -> None:
         self._newest += buckets

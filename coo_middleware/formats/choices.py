@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.core.document import Document, Json
 from coo_middleware.core.outcome import Outcome, Usage
 from coo_middleware.formats.answer import (
     Frames,
@@ -22,6 +21,7 @@ from coo_middleware.formats.answer import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from coo_middleware.core.document import Document, Json
     from coo_middleware.core.sse import Event
 
 _GIVING: Final = ("content", "text", "refusal", "audio", "images")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _FINAL: Final = ("completed", "incomplete", "failed", "cancelled")
 _ENDS: Final = ("response.completed", "response.incomplete", "response.failed")
 _STATES: Final = ("previous_response_id", "conversation", "prompt")
-_CLIENT_TOOLS: Final = ("function", "custom", "apply_patch", "local_shell")
+_CLIENT_TOOLS: Final = ("function", "custom", "apply_patch", "local_shell", "shell")
 _TEXT_TYPES: Final = frozenset({"input_text", "output_text"})
 
 
@@ -56,12 +56,12 @@ class ResponsesReader:
         if document is None:
             return
         self._late = self._late or self._ended
-        item = document.get("item")
-        if document.get("type") == "response.output_item.done" and isinstance(item, dict):
+        kind, item, response = (document.get(name) for name in ("type", "item", "response"))
+        self._error = self._error or kind == "response.failed"
+        if kind == "response.output_item.done" and isinstance(item, dict):
             self._take_item(item)
-        response = document.get("response")
         if isinstance(response, dict):
-            self._take_response(response, ends=document.get("type") in _ENDS)
+            self._take_response(response, ends=kind in _ENDS)
 
     def take(self, document: Document) -> None:
         """Takes a whole answer."""
@@ -121,12 +121,11 @@ def _refers(value: Json) -> bool:
 
 def _is_client_tool(tool: Json) -> bool:
     """Tools that the caller executes. A type that is not known may be executed by the provider."""
-    if not isinstance(tool, dict):
+    if not isinstance(tool, dict) or tool.get("type") not in _CLIENT_TOOLS:
         return False
-    if tool.get("type") == "shell":
-        environment = tool.get("environment")
-        return isinstance(environment, dict) and environment.get("type") == "local"
-    return tool.get("type") in _CLIENT_TOOLS
+    # A shell runs at the provider where it names a container.
+    environment = tool.get("environment")
+    return environment is None or (isinstance(environment, dict) and environment.get("type") == "local")
 
 
 def normalize_response(document: Document, preset: Preset) -> Document:

@@ -10,18 +10,18 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from json.decoder import scanstring
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.core.document import Document, Json, read_json
+from coo_middleware.core.document import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from coo_middleware.core.document import Document
     from coo_middleware.core.sse import Event
 
-_DECODER: Final = json.JSONDecoder()
-_SPACE: Final = re.compile(r"[ \t\n\r]*")
+# The reading of integers has a limit of digits; that of fractions has none.
+_DECODER: Final = json.JSONDecoder(parse_int=float)
 _DATA: Final = re.compile(rb"(?:\A|(?<=[\r\n]))data:")
 # What a usage chunk says beside its usage; with any other member it is not ours to take.
 _BOOKKEEPING: Final = frozenset(
@@ -63,7 +63,7 @@ def ask_usage(raw: bytes, document: Document) -> bytes | None:
         return raw[:brace] + b'"stream_options":{"include_usage":true},' + raw[brace:]
     if isinstance(options, dict) and options.get("include_usage") is True:
         return None
-    text = raw.decode()
+    text = raw.decode("latin-1")
     member = _find(text, text.index("{"), "stream_options")
     if options is None:
         return _splice(text, member.value, member.end, '{"include_usage":true}')
@@ -98,7 +98,7 @@ def _strip_null(raw: bytes) -> bytes:
     lines = list(_DATA.finditer(raw))
     if len(lines) != 1:
         return raw
-    head, text = raw[: lines[0].end()], raw[lines[0].end() :].decode()
+    head, text = raw[: lines[0].end()], raw[lines[0].end() :].decode("latin-1")
     members = list(_members(text, text.index("{")))
     place = next(place for place, member in enumerate(members) if member.name == "usage")
     start, end = members[place].start, members[place].end
@@ -110,7 +110,8 @@ def _strip_null(raw: bytes) -> bytes:
 
 
 def _splice(text: str, start: int, end: int, insertion: str) -> bytes:
-    return (text[:start] + insertion + text[end:]).encode()
+    # Latin-1 keeps one character per byte, and JSON is told by its ASCII bytes alone.
+    return (text[:start] + insertion + text[end:]).encode("latin-1")
 
 
 def _find(text: str, brace: int, name: str) -> _Member:
@@ -118,22 +119,18 @@ def _find(text: str, brace: int, name: str) -> _Member:
 
 
 def _members(text: str, brace: int) -> Iterator[_Member]:
-    """The members of the object that opens at `brace`, in a text that is known to be JSON."""
-    start = _skip(text, brace + 1)
-    while text[start] == '"':
-        name, end = scanstring(text, start + 1)
+    """The members of the object that opens at `brace` and has some, in a text that is known to be JSON."""
+    comma = brace
+    while text[comma] != "}":
+        start = _skip(text, comma + 1)
+        name, end = _DECODER.raw_decode(text, start)
         value = _skip(text, _skip(text, end) + 1)
-        end = _value_end(text, value)
+        _, end = _DECODER.raw_decode(text, value)
         yield _Member(name, start, value, end)
-        start = _skip(text, _skip(text, end) + 1)
-
-
-def _value_end(text: str, start: int) -> int:
-    value: Json
-    value, end = _DECODER.raw_decode(text, start)
-    return end
+        comma = _skip(text, end)
 
 
 def _skip(text: str, start: int) -> int:
-    space = _SPACE.match(text, start)
-    return space.end() if space else start
+    while text[start] in " \t\n\r":
+        start += 1
+    return start

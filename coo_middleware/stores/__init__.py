@@ -55,13 +55,18 @@ class StoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class Increment:
-    """`delta` is the sum of `samples` increments of one counter."""
+    """`delta` is the sum of `samples` increments of one counter, made `age` seconds ago.
+
+    An old one belongs to the windows and the total of its time; the usage counter takes it only while it is younger
+    than `usage_ttl_seconds`.
+    """
 
     provider: str
     key_id: str
     metric: str
     delta: float
     samples: int = 1
+    age: float = 0.0
 
 
 class RuntimeStore(ABC):
@@ -98,10 +103,10 @@ class RuntimeStore(ABC):
     async def get_cache(self, key: str) -> bytes | None:
         """The value, byte for byte, or None when there is none or it expired."""
 
-    async def open(self) -> None:
+    async def open(self) -> None:  # noqa: B027 -- not every store has something to open
         """Makes the store ready; harmless when it is."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 -- or to close
         """Lets go of connections and files; harmless when it has."""
 
     async def ping(self) -> None:
@@ -112,7 +117,7 @@ class RuntimeStore(ABC):
         """Forgets what is stored under `key`, if anything. By default it is overwritten and expires at once."""
         await self.set_cache(key, b"", 0.001)
 
-    async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
+    async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:  # noqa: ARG002
         """Applies a batch. `writer` numbers its batches from 1: a store that remembers the last number applies each
         batch once, however often it is sent. By default one increment after another, and a repeat counts again.
         Raises ValueError, with nothing applied, when an increment is not valid.
@@ -150,12 +155,14 @@ def check_amount(amount: float) -> None:
 
 
 def check_increments(increments: Sequence[Increment]) -> None:
-    """Raises ValueError unless every increment has a valid counter and delta, and at least one sample."""
+    """Raises ValueError unless every increment has a valid counter, delta and age, and at least one sample."""
     for each in increments:
         check_counter(each.provider, each.key_id, each.metric)
         check_amount(each.delta)
         if each.samples < 1:
             raise ValueError("samples must be at least 1")
+        if not 0 <= each.age <= LONGEST_WINDOW:
+            raise ValueError("age must be between 0 and 3024000 seconds, which is 35 days")
 
 
 def check_window(window_seconds: float) -> None:
@@ -206,7 +213,7 @@ def _read_section(section: Mapping[str, object]) -> StoreSettings:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(StoreSettings).validate_python(dict(section), strict=True)
+        return TypeAdapter(StoreSettings).validate_python(dict(section))
     except ValidationError as error:
         faults = [f"storage.runtime.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
     # Raised out here: a chained ValidationError would carry the values, and one of them is the password.

@@ -82,13 +82,13 @@ class MemoryStore(RuntimeStore):
         check_counter(provider, key_id, metric)
         check_amount(value)
         now = self._clock()
-        self._counter(provider, key_id, metric, now).set(value, now + self._usage_ttl)
+        self._counter(provider, key_id, metric, now).set(value, now)
 
     async def increment_usage(self, provider: str, key_id: str, metric: str, delta: float) -> None:
         check_counter(provider, key_id, metric)
         check_amount(delta)
         now = self._clock()
-        self._counter(provider, key_id, metric, now).add(delta, 1, now, self._usage_ttl)
+        self._counter(provider, key_id, metric, now).add(delta, 1, now, 0.0)
 
     async def get_usage_in_window(self, provider: str, key_id: str, metric: str, window_seconds: int) -> float:
         check_counter(provider, key_id, metric)
@@ -110,7 +110,7 @@ class MemoryStore(RuntimeStore):
         now = self._clock()
         for each in increments:
             counter = self._counter(each.provider, each.key_id, each.metric, now)
-            counter.add(each.delta, each.samples, now, self._usage_ttl)
+            counter.add(each.delta, each.samples, now, each.age)
         self._applied[writer] = sequence
         self._applied.move_to_end(writer)
         if len(self._applied) > _MAX_WRITERS:
@@ -155,7 +155,7 @@ class MemoryStore(RuntimeStore):
         if counter is not None:
             self._counters.move_to_end(name)
             return counter
-        counter = self._counters[name] = _Mean(now) if metric == LATENCY else _Sum(now)
+        counter = self._counters[name] = (_Mean if metric == LATENCY else _Sum)(now, self._usage_ttl)
         # Names may come from callers: a flood of made-up ones must fill neither the memory nor push out a busy counter.
         if len(self._counters) > self._max_counters:
             self._counters.popitem(last=False)
@@ -163,11 +163,12 @@ class MemoryStore(RuntimeStore):
 
 
 class _Sum:
-    __slots__ = ("_expires", "_value", "_windows", "total")
+    __slots__ = ("_expires", "_ttl", "_value", "_windows", "total")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, ttl: float) -> None:
         self._value = self.total = 0.0
         self._expires = now
+        self._ttl: Final = ttl
         self._windows: Final = Windows(now)
 
     def value(self, now: float) -> float:
@@ -176,24 +177,25 @@ class _Sum:
     def last(self, window_seconds: float, now: float) -> float:
         return self._windows.last(window_seconds, now)
 
-    def set(self, value: float, expires: float) -> None:
-        self._value, self._expires = value, expires
+    def set(self, value: float, begin: float) -> None:
+        self._value, self._expires = value, begin + self._ttl
 
-    def add(self, amount: float, _samples: int, now: float, ttl: float) -> None:
-        if now < self._expires:
-            self._value += amount
-        else:
-            self.set(amount, now + ttl)
+    def add(self, amount: float, _samples: int, now: float, age: float) -> None:
+        if age < self._ttl:
+            if now < self._expires:
+                self._value += amount
+            else:
+                self.set(amount, now - age)
         self.total += amount
-        self._windows.add(amount, now)
+        self._windows.add(amount, now, age)
 
 
 class _Mean:
     __slots__ = ("_amounts", "_samples")
 
-    def __init__(self, now: float) -> None:
-        self._amounts: Final = _Sum(now)
-        self._samples: Final = _Sum(now)
+    def __init__(self, now: float, ttl: float) -> None:
+        self._amounts: Final = _Sum(now, ttl)
+        self._samples: Final = _Sum(now, ttl)
 
     @property
     def total(self) -> float:
@@ -205,13 +207,13 @@ class _Mean:
     def last(self, window_seconds: float, now: float) -> float:
         return _ratio(self._amounts.last(window_seconds, now), self._samples.last(window_seconds, now))
 
-    def set(self, value: float, expires: float) -> None:
-        self._amounts.set(value, expires)
-        self._samples.set(1, expires)
+    def set(self, value: float, begin: float) -> None:
+        self._amounts.set(value, begin)
+        self._samples.set(1, begin)
 
-    def add(self, amount: float, samples: int, now: float, ttl: float) -> None:
-        self._amounts.add(amount, 1, now, ttl)
-        self._samples.add(samples, 1, now, ttl)
+    def add(self, amount: float, samples: int, now: float, age: float) -> None:
+        self._amounts.add(amount, 1, now, age)
+        self._samples.add(samples, 1, now, age)
 
 
 def _ratio(amount: float, samples: float) -> float:

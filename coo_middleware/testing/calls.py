@@ -1,0 +1,57 @@
+"""The calls that the contracts make: every operation, and every argument that no store may take."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+from coo_middleware.stores import LATENCY, MAX_KEY_BYTES, Increment, RuntimeStore
+
+Call: TypeAlias = Callable[[RuntimeStore], Awaitable[object]]
+
+SECRET: Final = "sk-contract-0123456789"  # noqa: S105 -- made up, so that a test can look for it
+REQ: Final = ("openai", "key1", "req")
+LATENCIES: Final = ("openai", "key1", LATENCY)
+DAY: Final = 86_400
+
+OPERATIONS: Final[dict[str, Call]] = {
+    "get_usage": lambda store: store.get_usage(*REQ),
+    "set_usage": lambda store: store.set_usage(*REQ, 1),
+    "increment_usage": lambda store: store.increment_usage(*REQ, 1),
+    "get_usage_in_window": lambda store: store.get_usage_in_window(*REQ, 60),
+    "get_total": lambda store: store.get_total(*REQ),
+    "set_cache": lambda store: store.set_cache("key", b"value", 10),
+    "get_cache": lambda store: store.get_cache("key"),
+    "delete_cache": lambda store: store.delete_cache("key"),
+    "apply": lambda store: store.apply("writer", 1, [Increment(*REQ, 1)]),
+    "ping": lambda store: store.ping(),
+}
+INVALID: Final[dict[str, Call]] = {
+    "delta NaN": lambda store: store.increment_usage(*REQ, float("nan")),
+    "delta infinite": lambda store: store.increment_usage(*REQ, float("-inf")),
+    "value NaN": lambda store: store.set_usage(*REQ, float("nan")),
+    "value infinite": lambda store: store.set_usage(*REQ, float("inf")),
+    "names too long": lambda store: store.increment_usage("openai", "k" * MAX_KEY_BYTES, "req", 1),
+    "name not text": lambda store: store.increment_usage("openai", "\ud800", "req", 1),
+    "window 0": lambda store: store.get_usage_in_window(*REQ, 0),
+    "window too long": lambda store: store.get_usage_in_window(*REQ, 35 * DAY + 1),
+    "ttl 0": lambda store: store.set_cache("key", b"value", 0),
+    "ttl negative": lambda store: store.set_cache("key", b"value", -1),
+    "ttl NaN": lambda store: store.set_cache("key", b"value", float("nan")),
+    "ttl infinite": lambda store: store.set_cache("key", b"value", float("inf")),
+    "key too long to store": lambda store: store.set_cache("é" * (MAX_KEY_BYTES // 2 + 1), b"value", 10),
+    "key too long to read": lambda store: store.get_cache("k" * (MAX_KEY_BYTES + 1)),
+    "key not text": lambda store: store.set_cache("\ud800", b"value", 10),
+    "age negative": lambda store: store.apply("w", 1, [Increment(*REQ, 1, age=-1)]),
+    "age too long": lambda store: store.apply("w", 1, [Increment(*REQ, 1, age=35 * DAY + 1)]),
+    "samples 0": lambda store: store.apply("w", 1, [Increment(*REQ, 1, samples=0)]),
+}
+
+
+async def read(store: RuntimeStore, provider: str, key_id: str, metric: str) -> tuple[float, float, float]:
+    """A counter's value, its last minute, and its total."""
+    return (
+        await store.get_usage(provider, key_id, metric),
+        await store.get_usage_in_window(provider, key_id, metric, 60),
+        await store.get_total(provider, key_id, metric),
+    )

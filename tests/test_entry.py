@@ -1,0 +1,267 @@
+"""core/entry.py: a stored response and its frame."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import pickle
+import struct
+from dataclasses import replace
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from coo_middleware.core.entry import Entry, EntryError, pack_entry, reused_fields, unpack_entry
+from coo_middleware.core.outcome import Usage
+
+DIGEST = bytes(range(32))
+ENTRY = Entry(
+    digest=DIGEST,
+    created=1_700_000_000.5,
+    ttl=10.0,
+    provider="openai",
+    key_id="clé-1",
+    model="gpt",
+    format="chat",
+    stream=False,
+    usage=Usage(6, 7),
+    headers=((b"content-type", b"application/json"),),
+    content=b'{"a":1}',
+)
+
+times = st.floats(0, 1e12)
+counts = st.integers(0, 2**63 - 1)
+entries = st.builds(
+    Entry,
+    digest=st.binary(min_size=32, max_size=32),
+    created=times,
+    ttl=times,
+    provider=st.text(),
+    key_id=st.text(),
+    model=st.text(),
+    format=st.text(),
+    stream=st.booleans(),
+    usage=st.none() | st.builds(Usage, counts, counts),
+    headers=st.lists(
+        st.tuples(st.sampled_from([b"Content-Type", b"content-language", b"x-other"]), st.binary(max_size=20))
+    ).map(reused_fields),
+    content=st.binary(),
+)
+
+
+def sealed(body: bytes) -> bytes:
+    """A frame whose checksum is right, whatever its inside is."""
+    return body + hashlib.blake2b(body, digest_size=16).digest()
+
+
+def framed(
+    times: tuple[float, float] = (1.0, 10.0),
+    tokens: tuple[int, int] = (1, 2),
+    provider: bytes = b"openai",
+    fields: bytes = b"",
+    tail: bytes = b"",
+) -> bytes:
+    """A frame written by hand, as the module's docstring says that it is."""
+    strings = (DIGEST, provider, b"key", b"model", b"chat", fields, b"{}")
+    head = struct.pack(">4sddqqB", b"COO\x01", *times, *tokens, 0)
+    return sealed(head + b"".join(struct.pack(">I", len(each)) + each for each in strings) + tail)
+
+
+@given(entries)
+@example(ENTRY)
+@example(replace(ENTRY, usage=None, stream=True, headers=(), content=b""))
+def test_entry_comes_back_as_it_went(entry: Entry) -> None:
+    """A frame gives the entry that it was made from."""
+    assert entry == unpack_entry(pack_entry(entry), entry.digest)
+
+
+def test_frame_is_what_the_docstring_says() -> None:
+    """A frame made by hand from the description reads as the entry that it describes."""
+    entry = unpack_entry(framed(fields=b"content-type: text/event-stream\n"), DIGEST)
+
+    assert ("openai", "key", "model", "chat") == (entry.provider, entry.key_id, entry.model, entry.format)
+    assert ((b"content-type", b"text/event-stream"),) == entry.headers
+    assert pack_entry(entry) == framed(fields=b"content-type: text/event-stream\n")
+
+
+def test_lone_surrogates_are_replaced() -> None:
+    """A name that has no UTF-8 is stored with a question mark for what has none."""
+    assert "m?" == unpack_entry(pack_entry(replace(ENTRY, model="m\ud800")), DIGEST).model
+
+
+def test_frame_cut_anywhere_is_refused() -> None:
+    """No beginning of a frame reads as an entry, nor does a frame with more behind it."""
+    frame = pack_entry(ENTRY)
+    for length in range(len(frame)):
+        with pytest.raises(EntryError):
+            unpack_entry(frame[:length], DIGEST)
+    with pytest.raises(EntryError):
+        unpack_entry(frame + b"\0", DIGEST)
+
+
+def test_changed_byte_is_seen_anywhere() -> None:
+    """A frame in which any one byte is another is refused."""
+    frame = pack_entry(ENTRY)
+    for place in range(len(frame)):
+        for change in (0x01, 0x80, 0xFF):
+            changed = bytearray(frame)
+            changed[place] ^= change
+            with pytest.raises(EntryError):
+                unpack_entry(bytes(changed), DIGEST)
+
+
+@pytest.mark.parametrize("magic", [b"COO\x00", b"COO\x02", b"coo\x01", b"\0\0\0\0"])
+def test_other_versions_are_refused(magic: bytes) -> None:
+    """A whole frame of an older or a later version is none of ours."""
+    with pytest.raises(EntryError, match="not a whole frame"):
+        unpack_entry(sealed(magic + pack_entry(ENTRY)[4:-16]), DIGEST)
+
+
+@pytest.mark.parametrize("digest", [b"", DIGEST[:31], DIGEST[::-1], DIGEST + b"\0"])
+def test_frame_of_another_key_is_refused(digest: bytes) -> None:
+    """A frame that was moved to another key, or repeats a part of it only, is refused."""
+    with pytest.raises(EntryError, match="another key"):
+        unpack_entry(pack_entry(ENTRY), digest)
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (framed(provider=b"\xff"), "not UTF-8"),
+        (framed(provider=b"\xed\xa0\x80"), "not UTF-8"),
+        (framed(times=(math.nan, 10)), "times"),
+        (framed(times=(1, math.nan)), "times"),
+        (framed(times=(math.inf, 10)), "times"),
+        (framed(times=(1, math.inf)), "times"),
+        (framed(times=(-1, 10)), "times"),
+        (framed(times=(1, -1)), "times"),
+        (framed(times=(2.0**40, 10)), "times"),
+        (framed(fields=b"content-type: a\rb\n"), "field"),
+        (framed(fields=b"content-type: a\0b\n"), "field"),
+        (framed(fields=b"Content-Type: a\n"), "field"),
+        (framed(fields=b"content-type:a\n"), "field"),
+        (framed(fields=b"set-cookie: a=1\n"), "field"),
+        (framed(fields=b"content-type: a\nset-cookie: a=1\n"), "field"),
+        (framed(fields=b"\xff"), "field"),
+        (framed(tail=b"\0"), "lengths"),
+        (framed(tail=struct.pack(">I", 0)), "lengths"),
+        (sealed(framed()[: -16 - 1]), "lengths"),
+        (sealed(framed()[: -16 - 4]), "missing"),
+        (sealed(framed()[:37]), "missing"),
+        (sealed(framed()[:36]), "not a whole frame"),
+        (sealed(framed()[:37] + b"\xff\xff\xff\xff" + framed()[41:-16]), "missing"),
+    ],
+)
+def test_whole_frame_that_makes_no_sense_is_refused(frame: bytes, reason: str) -> None:
+    """A right checksum proves that nothing was lost, not that the inside makes sense."""
+    with pytest.raises(EntryError, match=reason):
+        unpack_entry(frame, DIGEST)
+
+
+@pytest.mark.parametrize("tokens", [(-1, -1), (-1, 5), (5, -1), (-(2**63), 2**63 - 1)])
+def test_negative_tokens_are_unknown(tokens: tuple[int, int]) -> None:
+    """Usage is never negative: where a count is, none is known."""
+    assert unpack_entry(framed(tokens=tokens), DIGEST).usage is None
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"\x80\x04N.", pickle.dumps(ENTRY.content), b'{"a":1}', b"\x1f\x8b\x08\x00", b"COO\x01"]
+)
+def test_value_of_another_application_is_refused(value: bytes) -> None:
+    """What others keep under our keys is never read as ours."""
+    with pytest.raises(EntryError):
+        unpack_entry(value, DIGEST)
+
+
+@given(st.binary(max_size=120), st.integers(0, 120))
+def test_any_bytes_are_an_entry_or_refused(noise: bytes, place: int) -> None:
+    """No bytes raise anything but EntryError, neither bare nor within a frame whose checksum is right."""
+    body = framed()[:-16]
+    for frame in (noise, b"COO\x01" + noise, sealed(b"COO\x01" + noise), sealed(body[:place] + noise + body[place:])):
+        try:
+            entry = unpack_entry(frame, DIGEST)
+        except EntryError:
+            continue
+        assert 0 <= entry.age(2.0**41)
+        assert unpack_entry(pack_entry(entry), DIGEST) == entry
+
+
+REPLAYED = [b"content-type", b"content-language", b"anthropic-version", b"openai-version"]
+DROPPED = """
+accept-ranges age allow alt-svc anthropic-organization-id anthropic-ratelimit-requests-limit
+anthropic-ratelimit-requests-remaining anthropic-ratelimit-tokens-reset apim-request-id authorization cache-control
+cache-status cf-cache-status cf-ray connection content-encoding content-length content-location content-range
+content-security-policy date etag expires keep-alive last-modified link location nel openai-organization
+openai-processing-ms openai-project pragma proxy-authenticate proxy-connection ratelimit ratelimit-limit
+ratelimit-policy ratelimit-remaining ratelimit-reset report-to request-id retry-after server server-timing set-cookie
+set-cookie2 strict-transport-security te trailer transfer-encoding upgrade vary via warning www-authenticate
+x-amzn-requestid x-coo-cache x-envoy-upstream-service-time x-powered-by x-ratelimit-limit-requests
+x-ratelimit-remaining-tokens x-ratelimit-reset-requests x-request-id x-robots-tag
+"""
+
+
+@pytest.mark.parametrize("name", DROPPED.split())
+def test_field_of_one_exchange_is_not_reused(name: str) -> None:
+    """Sessions, limits, ids, times and hop-by-hop fields belong to the exchange that brought them."""
+    assert () == reused_fields([(name.encode(), b"v"), (name.title().encode(), b"v")])
+
+
+@pytest.mark.parametrize("name", REPLAYED)
+def test_field_that_stays_true_is_reused(name: bytes) -> None:
+    """What describes the content, and the provider's version, are repeated, with names in lower case."""
+    assert ((name, b"V x"),) == reused_fields([(b"date", b"now"), (name.upper(), b"V x")])
+
+
+def test_order_and_repetition_of_reused_fields_stay() -> None:
+    """Fields are reused in their order, repeated ones too."""
+    fields = ((b"content-language", b"de"), (b"content-type", b"a/b"), (b"content-language", b"en"))
+
+    assert fields == reused_fields(fields)
+
+
+def test_line_ends_never_make_a_field() -> None:
+    """A value with a line end or NUL is reused with spaces in their place (RFC 9110 section 5.5)."""
+    headers = reused_fields([(b"content-type", b"a/b;\r\nset-cookie: s=1\0")])
+    entry = unpack_entry(pack_entry(replace(ENTRY, headers=headers)), DIGEST)
+
+    assert ((b"content-type", b"a/b;  set-cookie: s=1 "),) == entry.headers
+
+
+@pytest.mark.parametrize(
+    ("now", "age"), [(1_700_000_000.5, 0), (1_700_000_001.4, 0), (1_700_000_001.5, 1), (1_600_000_000, 0)]
+)
+def test_age_is_whole_seconds(now: float, age: int) -> None:
+    """Age counts whole seconds, and a clock that went back makes it 0."""
+    assert age == ENTRY.age(now)
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "max_age", "fresh"),
+    [
+        (0, None, True),
+        (9.99, None, True),
+        (10, None, False),
+        (11, None, False),
+        (-9.99, None, True),
+        (-10, None, False),
+        (-3_600, None, False),
+        (5, 5, True),
+        (5.01, 5, False),
+        (0, 0, True),
+        (0.01, 0, False),
+        (-5, 0, True),
+        (11, 2**31, False),
+    ],
+)
+def test_freshness_ends(elapsed: float, max_age: int | None, fresh: bool) -> None:
+    """An entry is fresh for its lifetime and no longer than a client wants, nor when it is from too far ahead."""
+    assert fresh == replace(ENTRY, created=1_000.0).is_fresh(1_000.0 + elapsed, max_age)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(-(10**6), 10**6))
+def test_entry_is_fresh_for_no_longer_than_two_lifetimes(created: int, ttl: int, now: int) -> None:
+    """Whatever a clock said, the times at which an entry is fresh span less than two lifetimes."""
+    entry = replace(ENTRY, created=created, ttl=ttl)
+
+    assert not (entry.is_fresh(now) and entry.is_fresh(now + 2 * ttl))

@@ -1,0 +1,54 @@
+"""Errors are told in the provider's own shape."""
+
+import json
+
+import pytest
+
+from coo_middleware.formats import FORMATS
+from coo_middleware.formats.errors import anthropic_error, openai_error
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code"),
+    [
+        (400, "invalid_request_error", None),
+        (401, "authentication_error", "invalid_api_key"),
+        (403, "permission_error", None),
+        (404, "not_found_error", None),
+        (418, "invalid_request_error", None),
+        (429, "rate_limit_error", "rate_limit_exceeded"),
+        (500, "server_error", None),
+        (503, "server_error", None),
+        (504, "timeout_error", None),
+    ],
+)
+def test_openai_errors_have_four_members(status: int, kind: str, code: str | None) -> None:
+    """The type follows the status, and message and null members are there."""
+    expected = {"error": {"message": 'no "é"', "type": kind, "param": None, "code": code}}
+
+    assert expected == json.loads(openai_error(status, 'no "é"'))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, "invalid_request_error"),
+        (401, "authentication_error"),
+        (403, "permission_error"),
+        (404, "not_found_error"),
+        (413, "request_too_large"),
+        (418, "invalid_request_error"),
+        (429, "rate_limit_error"),
+        (500, "api_error"),
+        (504, "timeout_error"),
+        (529, "overloaded_error"),
+    ],
+)
+def test_anthropic_errors_have_a_type_at_both_levels(status: int, kind: str) -> None:
+    """The type follows the table on the provider's page."""
+    assert {"type": "error", "error": {"type": kind, "message": "no"}} == json.loads(anthropic_error(status, "no"))
+
+
+def test_a_format_reads_its_own_errors() -> None:
+    """Every format sees an error in the body that it makes."""
+    assert all(format_.read_body(json.loads(format_.error_body(429, "no"))).error for format_ in FORMATS)

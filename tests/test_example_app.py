@@ -265,12 +265,15 @@ def test_demo_succeeds_and_serves(client: httpx.Client) -> None:
     """The demonstration finds everything as it must be, and with --serve its proxy stays up until it is interrupted."""
     command = [sys.executable, "-W", "error", "-m", "example_app.demo", "--serve"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        lines = list(takewhile(lambda line: "curl" not in line, process.stdout))
-        address = next(line for line in lines if "listens at" in line).split()[4]
-        assert {"status": "ok"} == client.get(f"{address}/healthz").json()
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        try:
+            assert process.stdout is not None
+            lines = list(takewhile(lambda line: "curl" not in line, process.stdout))
+            address = next(line for line in lines if "listens at" in line).split()[4]
+            assert {"status": "ok"} == client.get(f"{address}/healthz").json()
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (0, "") == (process.returncode, errors)
     assert "Every answer, cache status and counter is as it must be.\n" in lines
 

@@ -5,20 +5,20 @@ from collections.abc import Sequence
 import pytest
 
 from coo_middleware import COOMiddleware, StoreError
+from coo_middleware.core.sse import Event
+from coo_middleware.formats.choices import ChoicesReader
 from coo_middleware.stores import Increment, RuntimeStore
 from coo_middleware.stores.memory import MemoryStore
 from tests.asgi import (
     ANSWER,
     CHUNKS,
     KEY,
-    SSE_FIELD,
     Client,
     Script,
     again,
     answer,
     ask,
     call,
-    content,
     make_scope,
     stream,
     total,
@@ -31,7 +31,7 @@ CALLS = [
     "coo_middleware.middleware.recognise",
     "coo_middleware.middleware._is_marked",
     "coo_middleware.middleware.Target",
-    "coo_middleware.middleware.CooContext",
+    "coo_middleware.context.CooContext.__init__",
     "coo_middleware.middleware.Call",
     "coo_middleware.middleware.unpack_entry",
     "coo_middleware.middleware.pack_entry",
@@ -93,28 +93,127 @@ async def test_a_fault_in_a_refusal_lets_the_app_answer(monkeypatch: pytest.Monk
     assert ANSWER == (await call(COOMiddleware(Script(*answer(ANSWER))), scope=scope)).body
 
 
-@pytest.mark.parametrize("place", range(1, 8))
+@pytest.mark.parametrize("place", range(1, 5))
 async def test_a_fault_while_rewriting_loses_no_byte(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever chunk rewriting fails at, the client gets all that was held back, and nothing twice."""
+    """Whichever event rewriting fails at, the client gets all that was held back, and nothing twice."""
     wire = b"".join(BARE_STREAM)
-    chunks = [wire[at : at + 50] for at in range(0, len(wire), 50)]
-    middleware = COOMiddleware(Script(*stream(*chunks)))
-    seen: list[None] = []
+    middleware = COOMiddleware(Script(*stream(*(wire[at : at + 50] for at in range(0, len(wire), 50)))))
+    events: list[Event] = []
+    feed = ChoicesReader.feed
 
-    def fail_at_place(raw: object) -> object:
-        seen.append(None)
-        return decode(raw) if len(seen) != place else fail()
+    def fail_at_place(reader: ChoicesReader, event: Event) -> None:
+        events.append(event)
+        if len(events) == place:
+            fail()
+        feed(reader, event)
 
-    from coo_middleware.core import exchange
+    monkeypatch.setattr(ChoicesReader, "feed", fail_at_place)
+    client = await call(middleware, ask(stream=True))
 
-    decode = exchange.SSEDecoder.feed
-    del fail_at_place, decode
-    assert wire == (await call(middleware, ask(stream=True))).body
+    assert wire == client.body
+    assert {"misses": 1, "internal_errors": 1, "unstored.strange": 1} == middleware.counts
 
 
 class Broken(RuntimeStore):
-    """A store of which nothing works, until it is `mended`; its errors repeat what it was given."""
+    """A store of which nothing works until it is mended. It repeats in its errors what it was given."""
 
     def __init__(self) -> None:
+        self.whole = MemoryStore()
         self.mended = False
         self.batches: list[tuple[int, Sequence[Increment]]] = []
+
+    async def _use(self, *given: object) -> RuntimeStore:
+        if not self.mended:
+            raise StoreError(f"{CANARY} {KEY[1].decode()} {given}")
+        return self.whole
+
+    async def open(self) -> None:
+        await self._use()
+
+    async def close(self) -> None:
+        await self._use()
+
+    async def get_usage(self, provider: str, key_id: str, metric: str) -> float:
+        return await (await self._use()).get_usage(provider, key_id, metric)
+
+    async def set_usage(self, provider: str, key_id: str, metric: str, value: float) -> None:
+        await (await self._use()).set_usage(provider, key_id, metric, value)
+
+    async def increment_usage(self, provider: str, key_id: str, metric: str, delta: float) -> None:
+        await (await self._use()).increment_usage(provider, key_id, metric, delta)
+
+    async def get_usage_in_window(self, provider: str, key_id: str, metric: str, window_seconds: int) -> float:
+        return await (await self._use()).get_usage_in_window(provider, key_id, metric, window_seconds)
+
+    async def get_total(self, provider: str, key_id: str, metric: str) -> float:
+        return await (await self._use()).get_total(provider, key_id, metric)
+
+    async def set_cache(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        await (await self._use(key, value)).set_cache(key, value, ttl_seconds)
+
+    async def get_cache(self, key: str) -> bytes | None:
+        return await (await self._use(key)).get_cache(key)
+
+    async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
+        self.batches.append((sequence, increments))
+        await (await self._use(increments)).apply(writer, sequence, increments)
+
+
+async def test_a_store_that_is_gone_costs_no_request(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every call of the store fails: requests are answered, faults counted; when it is back, the batch that failed
+    comes first and under its own number, no count is lost, and no log tells a prompt or a credential.
+    """
+    caplog.set_level("DEBUG")
+    store = Broken()
+    monkeypatch.setattr("coo_middleware.middleware.open_store", lambda _: store)
+    middleware = COOMiddleware(Script(*answer(ANSWER)))
+    clients = [await again(middleware, ask(f"{CANARY} {turn}")) for turn in range(3)]
+    await middleware.drain()
+    faults = middleware.counts["store_errors"]
+    store.mended = True
+    await middleware.drain()
+
+    assert [ANSWER] * 3 == [client.body for client in clients]
+    assert {"misses": 3, "store_errors": faults} == middleware.counts
+    assert 9 <= faults  # open, get_cache and set_cache of each, and the batches
+    assert [1] * (len(store.batches) - 1) + [2] == [sequence for sequence, _ in store.batches]
+    assert (3, 33) == (await total(middleware, "req"), await total(middleware, "tokens"))
+    assert "store_errors: StoreError at Broken._use" in caplog.text
+    assert CANARY not in caplog.text
+    assert "canary-1" not in caplog.text
+
+
+async def test_a_lifespan_survives_its_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app starts with a store that cannot be opened, and stops with one that cannot be closed."""
+    store = Broken()
+    monkeypatch.setattr("coo_middleware.middleware.open_store", lambda _: store)
+    steps = [{"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}]
+    app = Script(*steps)
+    middleware = COOMiddleware(app)
+    clients = [Client({"type": "lifespan.startup"}) for _ in range(2)]
+    await middleware({"type": "lifespan"}, clients[0].receive, clients[0].send)
+    store.mended, app.steps = True, answer(ANSWER)
+    await again(middleware)
+    await middleware.drain()
+    store.mended, app.steps = False, steps
+    await middleware({"type": "lifespan"}, clients[1].receive, clients[1].send)
+
+    assert [steps, steps] == [client.messages for client in clients]
+    assert {"misses": 1, "store_errors": 2} == middleware.counts
+
+
+async def test_a_damaged_entry_is_a_miss() -> None:
+    """What no frame of ours is, is counted and replaced."""
+    store = MemoryStore()
+    middleware = COOMiddleware(Script(*answer(ANSWER)), store=store)
+    scope = make_scope()
+    await call(middleware, scope=scope)
+    await middleware.drain()
+    (key,) = store._responses
+    await store.set_cache(key, b"not ours", 10)
+    marks = [(await again(middleware)).fields[b"x-coo-cache"] for _ in range(2)]
+
+    assert [b"MISS", b"HIT"] == marks
+    assert {"misses": 2, "hits": 1, "bad_entries": 1} == middleware.counts

@@ -15,7 +15,7 @@ CounterName: TypeAlias = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """`delta` is the sum of `samples` increments of the counter `name`, made at `time` (seconds, the caller's clock)."""
+    """`delta` is the sum of `samples` increments of the counter `name`, made at `time` (seconds since 1970)."""
 
     name: CounterName
     time: float

@@ -29,6 +29,10 @@ class StoreError(Exception):
     """A store could not do what was asked. The cause is chained; the text names no secret and no prompt."""
 
 
+class StoreBusyError(StoreError):
+    """All connections are in use: the store itself may be well."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
     """Settings under `storage.runtime`, with the storage guide's names."""
@@ -102,6 +106,14 @@ class RuntimeStore(ABC):
     @abstractmethod
     async def get_cache(self, key: str) -> bytes | None:
         """The value, byte for byte, or None when there is none or it expired."""
+
+    async def get_cache_with_ttl(self, key: str) -> tuple[bytes, float] | None:
+        """The value and for how many seconds the store will still have it, 0 when it cannot tell, as by default.
+
+        A first level in the process keeps a response for that long and no longer.
+        """
+        value = await self.get_cache(key)
+        return None if value is None else (value, 0.0)
 
     async def open(self) -> None:  # noqa: B027 -- not every store has something to open
         """Makes the store ready; harmless when it is."""

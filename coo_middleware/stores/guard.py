@@ -17,6 +17,7 @@ logger = logging.getLogger("coo_middleware")
 
 _T = TypeVar("_T")
 _FAULTS: Final = 3
+_OPEN_SECONDS: Final = 1.0
 
 
 class Guard(RuntimeStore):
@@ -50,7 +51,7 @@ class Guard(RuntimeStore):
         """Opens the store, or begins to ask for it in the background: an application starts without it."""
         self._is_closed = False
         try:
-            async with asyncio.timeout(self._write):
+            async with asyncio.timeout(_OPEN_SECONDS):
                 await self.store.open()
         except Exception as error:
             self._fail(error, faults=_FAULTS)
@@ -87,6 +88,9 @@ class Guard(RuntimeStore):
     async def get_cache(self, key: str) -> bytes | None:
         return await self._call(self.store.get_cache(key), self._read)
 
+    async def get_cache_with_ttl(self, key: str) -> tuple[bytes, float] | None:
+        return await self._call(self.store.get_cache_with_ttl(key), self._read)
+
     async def delete_cache(self, key: str) -> None:
         await self._call(self.store.delete_cache(key), self._write)
 
@@ -113,7 +117,8 @@ class Guard(RuntimeStore):
     def _fail(self, error: Exception, *, faults: int) -> None:
         if isinstance(error, StoreBusyError):
             return
-        if any([self._breaker.fail() for _ in range(faults)]):
+        opened = [self._breaker.fail() for _ in range(faults)]
+        if any(opened):
             logger.error("the store is out of reach (%s); requests go on without it", _kind(error))
             self._start_probe()
 
@@ -127,8 +132,9 @@ class Guard(RuntimeStore):
         while self._breaker.is_open:
             await asyncio.sleep(self._probe_seconds * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
             try:
-                async with asyncio.timeout(self._write):
-                    await self.store.open()
+                # Opening may take its time, a file is checked then; the answer to a ping may not.
+                await self.store.open()
+                async with asyncio.timeout(self._read):
                     await self.store.ping()
             except Exception as error:
                 logger.debug("the store is still out of reach (%s)", _kind(error))

@@ -12,7 +12,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from zlib import crc32
 
 from coo_middleware.core.backlog import Amount
@@ -126,21 +126,22 @@ def _read_batches(content: bytes) -> list[Batch]:
         record = _read_line(line)
         if "batch" in record:
             writer, sequence, amounts = record["batch"]
-            waiting[writer, sequence] = Batch(writer, sequence, tuple(_read_amount(*amount) for amount in amounts))
+            waiting[writer, sequence] = Batch(writer, sequence, tuple(map(_read_amount, amounts)))
         elif "done" in record:
             waiting.pop(tuple(record["done"]), None)
     return list(waiting.values())
 
 
-def _read_line(line: bytes) -> dict[str, list]:
+def _read_line(line: bytes) -> dict[str, list[Any]]:
     checksum, _, text = line.partition(b" ")
     if checksum != b"%08x" % crc32(text):
         return {}
-    record: dict[str, list] = json.loads(text)
+    record: dict[str, list[Any]] = json.loads(text)
     return record
 
 
-def _read_amount(provider: str, key_id: str, metric: str, time: float, delta: float, samples: int) -> Amount:
+def _read_amount(amount: list[Any]) -> Amount:
+    provider, key_id, metric, time, delta, samples = amount
     return Amount((provider, key_id, metric), time, delta, samples)
 
 

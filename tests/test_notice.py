@@ -1,0 +1,146 @@
+"""core/notice.py: what an answer says about the cache."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coo_middleware.core.directives import Directives
+from coo_middleware.core.entry import Entry
+from coo_middleware.core.notice import add_fields, forward_fields, hit_fields, resize_field
+from coo_middleware.core.plan import Plan
+from coo_middleware.formats import FORMATS
+
+ENTRY = Entry(
+    digest=b"\0" * 32,
+    created=1_000.0,
+    ttl=10.0,
+    provider="openai",
+    key_id="k",
+    model="m",
+    format="chat",
+    stream=False,
+    usage=None,
+    headers=((b"content-type", b"application/json"),),
+    content=b'{"a":1}',
+)
+PLAN = Plan(
+    format=FORMATS[0],
+    model="m",
+    stream=False,
+    caller="anonymous",
+    directives=Directives(),
+    digest=b"\0" * 32,
+    bypass="",
+    asking=None,
+)
+# RFC 9211 section 2: members are parameters of an item (RFC 8941); `detail` is a token here.
+CACHE_STATUS = re.compile(
+    rb"coo; (?:hit; ttl=\d+|fwd=(?:miss|bypass|request)(?:; detail=[A-Za-z*][!#-'*+.^-z|~:/\w-]*)?)"
+)
+
+
+def test_hit_tells_age_and_lifetime() -> None:
+    """A reused answer tells its whole seconds of age and of freshness left, and its content's length."""
+    assert [
+        (b"content-type", b"application/json"),
+        (b"age", b"3"),
+        (b"cache-status", b"coo; hit; ttl=6"),
+        (b"x-coo-cache", b"HIT"),
+        (b"content-length", b"7"),
+    ] == hit_fields(ENTRY, 1_003.5)
+
+
+def test_reused_stream_tells_no_length() -> None:
+    """A reused stream has the fields of a stream."""
+    assert [(b"age", b"0"), (b"cache-status", b"coo; hit; ttl=10"), (b"x-coo-cache", b"HIT")] == hit_fields(
+        replace(ENTRY, stream=True, headers=()), 1_000.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("now", "age", "ttl"),
+    [(990.0, b"0", b"20"), (1_009.9, b"9", b"0"), (1_010.0, b"10", b"0"), (2_000.0, b"1000", b"0")],
+)
+def test_age_and_ttl_are_never_negative(now: float, age: bytes, ttl: bytes) -> None:
+    """Neither a clock that went back nor an entry past its time makes a number negative."""
+    fields = dict(hit_fields(ENTRY, now))
+
+    assert (age, b"coo; hit; ttl=" + ttl) == (fields[b"age"], fields[b"cache-status"])
+
+
+def test_hit_fields_are_a_fresh_list() -> None:
+    """A layer above that adds to one answer's fields adds to no other's."""
+    hit_fields(ENTRY, 1_000.0).append((b"x-mine", b"1"))
+
+    assert (b"x-mine", b"1") not in hit_fields(ENTRY, 1_000.0)
+
+
+@pytest.mark.parametrize(
+    ("bypass", "directives", "status", "ours"),
+    [
+        ("", Directives(), b"coo; fwd=miss", b"MISS"),
+        ("", Directives(max_age=5, only_if_cached=True), b"coo; fwd=miss", b"MISS"),
+        ("", Directives(no_cache=True), b"coo; fwd=request; detail=no-cache", b"MISS"),
+        ("", Directives(no_store=True), b"coo; fwd=request; detail=no-store", b"BYPASS"),
+        ("", Directives(no_store=True, no_cache=True), b"coo; fwd=request; detail=no-store", b"BYPASS"),
+        ("range", Directives(), b"coo; fwd=bypass; detail=range", b"BYPASS"),
+        ("range", Directives(no_store=True), b"coo; fwd=bypass; detail=range", b"BYPASS"),
+    ],
+)
+def test_forward_tells_why(bypass: str, directives: Directives, status: bytes, ours: bytes) -> None:
+    """A forwarded answer tells the first of its reasons (RFC 9211 section 2.2)."""
+    plan = replace(PLAN, bypass=bypass, directives=directives)
+
+    assert ((b"cache-status", status), (b"x-coo-cache", ours)) == forward_fields(plan)
+
+
+@given(
+    st.floats(0, 1e12),
+    st.sampled_from(["", "range", "not-utf-8", "byte-order-mark", "credentials", "stored-completion", "too-large"]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_notices_keep_the_grammar(now: float, bypass: str, no_store: bool, no_cache: bool) -> None:
+    """Whatever is told is a Cache-Status as RFC 9211 writes it."""
+    plan = replace(PLAN, bypass=bypass, directives=Directives(no_store=no_store, no_cache=no_cache))
+
+    assert CACHE_STATUS.fullmatch(dict(hit_fields(ENTRY, now))[b"cache-status"])
+    assert CACHE_STATUS.fullmatch(dict(forward_fields(plan))[b"cache-status"])
+
+
+HEADERS = (
+    (b"Content-Length", b"7"),
+    (b"set-cookie", b"a=1"),
+    (b"X-Coo-Cache", b"HIT"),
+    (b"set-cookie", b"b=2"),
+    (b"cache-status", b"upstream; hit"),
+    (b"x-coo-cache", b"HIT"),
+)
+OURS = ((b"cache-status", b"coo; fwd=miss"), (b"x-coo-cache", b"MISS"))
+
+
+def test_our_fields_come_last_and_once() -> None:
+    """Ours follow the app's, a nearer cache's Cache-Status among them; a forged one of ours goes, all others stay."""
+    assert [
+        (b"Content-Length", b"7"),
+        (b"set-cookie", b"a=1"),
+        (b"set-cookie", b"b=2"),
+        (b"cache-status", b"upstream; hit"),
+        *OURS,
+    ] == add_fields(HEADERS, OURS, resized=False)
+
+
+def test_resized_answer_tells_no_length() -> None:
+    """Where bytes are taken out, the length that was told goes."""
+    assert [*HEADERS[1:2], *HEADERS[3:5], *OURS] == add_fields(HEADERS, OURS, resized=True)
+
+
+def test_request_s_length_is_corrected() -> None:
+    """Every Content-Length says the new length, all else stays, and none is added."""
+    assert [(b"Content-Length", b"42"), *HEADERS[1:]] == resize_field(HEADERS, 42)
+    assert list(HEADERS[1:]) == resize_field(HEADERS[1:], 42)

@@ -73,13 +73,15 @@ class Call:
 
     def finish(self, now: float, *, raised: bool, disconnected: bool) -> Entry | None:
         """Counts a forwarded request, and gives the entry to store, None when it must not be."""
-        answer = self.exchange.answer()
+        answer, bypass = self.exchange.answer(), self.plan.bypass
         refusal = "exception" if raised else self._refuse(answer)
         error_type = classify_error(answer, raised=raised, disconnected=disconnected)
-        self._recorder.counts["bypass." + self.plan.bypass if self.plan.bypass else "misses"] += 1
-        if refusal and not self.plan.bypass:
+        self._recorder.counts["bypass." + bypass if bypass else "misses"] += 1
+        if refusal and not bypass:
             self._recorder.counts["unstored." + refusal] += 1
-        self._record("bypass" if self.plan.bypass else "miss", answer.status, answer.outcome.usage, error_type, refusal)
+        # Without a whole request no provider was asked.
+        if bypass != "aborted":
+            self._record("bypass" if bypass else "miss", answer.status, answer.outcome.usage, error_type, refusal)
         return None if refusal else self._make_entry(answer, now)
 
     def _refuse(self, answer: Answer) -> str:

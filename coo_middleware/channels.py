@@ -35,8 +35,8 @@ class Content:
     async def read(self) -> None:
         """Reads to the end, or until `limit` bytes are passed; `fault` says why `body` is not all."""
         chunks: list[bytes] = []
-        while not self.fault and await self._read_message(chunks):
-            self.fault = "too-large" if self._size > self._limit else ""
+        while await self._read_message(chunks):
+            pass
         self.body = b"" if self.fault else b"".join(chunks)
 
     def replace(self, body: bytes) -> None:
@@ -67,6 +67,9 @@ class Content:
             return False
         chunk = message.get("body", b"")
         self._size += len(chunk)
+        if self._size > self._limit:
+            self.fault = "too-large"
+            return False
         chunks.append(chunk)
         return bool(message.get("more_body", False))
 

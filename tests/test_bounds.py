@@ -1,0 +1,91 @@
+"""However many callers and prompts come by, what this process keeps stays within the configured bounds."""
+
+import asyncio
+import gc
+import os
+import sys
+
+from coo_middleware import COOMiddleware
+from coo_middleware.stores.memory import MemoryStore
+from tests.asgi import (
+    ANSWER,
+    ASK_STREAM,
+    CHUNKS,
+    JSON_FIELD,
+    Script,
+    again,
+    answer,
+    ask,
+    call,
+    make_scope,
+    stream,
+    total,
+)
+
+# `make proof` sends 100,000 requests.
+COUNT = int(os.environ.get("COO_PROOF_COUNT", "3000"))
+MAX_BYTES, MAX_ENTRIES, MAX_KEYS = 262_144, 200, 50
+METRICS = 8
+SETTINGS = {
+    "storage": {"runtime": {"max_bytes": MAX_BYTES, "max_entries": MAX_ENTRIES}},
+    "policy": {"metrics": {"max_keys": MAX_KEYS}},
+}
+
+
+async def send(middleware: COOMiddleware, app: Script, numbers: range) -> None:
+    """Requests that have no prompt and no credential in common, every fourth of them streamed."""
+    for number in numbers:
+        scope = make_scope(headers=(JSON_FIELD, (b"authorization", b"Bearer sk-%d" % number)))
+        streams = number % 4 == 0
+        app.steps = stream(*CHUNKS) if streams else answer(ANSWER)
+        await call(middleware, ask(f"prompt {number}", **({"stream": True} if streams else {})), scope)
+        app.received.clear()
+        if number % 50 == 0:
+            await middleware.drain()
+    await middleware.drain()
+    gc.collect()
+
+
+async def test_unique_prompts_and_callers_fill_nothing() -> None:
+    """After many requests that are all new, the store, the counters and the keys are within their bounds, the second
+    half of them has left less than one object for two requests, no task is left, and no request was lost.
+    """
+    tasks = asyncio.all_tasks()
+    app = Script()
+    middleware = COOMiddleware(app, SETTINGS)
+    store = middleware.store
+    assert isinstance(store, MemoryStore)
+    await send(middleware, app, range(COUNT // 2))
+    blocks = sys.getallocatedblocks()
+    await send(middleware, app, range(COUNT // 2, COUNT))
+    growth = sys.getallocatedblocks() - blocks
+
+    assert COUNT // 4 > growth
+    assert MAX_BYTES >= store._responses.currsize
+    assert MAX_ENTRIES >= len(store._responses)
+    assert (MAX_KEYS + 1) * METRICS >= len(store._counters)
+    assert MAX_KEYS == len(middleware._recorder._keys)
+    assert tasks == asyncio.all_tasks()
+    assert {"misses": COUNT} == middleware.counts
+    assert COUNT == await total(middleware, "req") + await store.get_total("other", "other", "req")
+
+
+async def test_refusals_and_bypasses_have_few_names() -> None:
+    """What callers send never becomes the name of a counter."""
+    app = Script(*answer(ANSWER))
+    middleware = COOMiddleware(app, SETTINGS)
+    for number in range(100):
+        await again(middleware, b'{"model":"m%d","stream":%d}' % (number, number))
+        await again(middleware, b'{"model":"m","a%d":NaN}' % number)
+        app.steps = answer(b'{"error":{"code":%d}}' % number)
+        await again(middleware, ask(f"prompt {number}"))
+        app.steps = answer(ANSWER)
+        await again(middleware, ASK_STREAM + b" " * number)
+
+    assert {
+        "misses",
+        "bypass.stream",
+        "bypass.not-a-number",
+        "unstored.incomplete",
+        "unstored.content-type",
+    } == set(middleware.counts)

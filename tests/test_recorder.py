@@ -1,0 +1,211 @@
+"""Recorder: increments gather, leave in one batch, and none is lost or doubled by a store that fails."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import pytest
+
+from coo_middleware import recorder as module
+from coo_middleware.core.outcome import Usage
+from coo_middleware.core.record import Record
+from coo_middleware.recorder import OTHER, Recorder
+from coo_middleware.stores import Increment, StoreError
+from coo_middleware.stores.memory import MemoryStore
+
+
+class Flaky(MemoryStore):
+    """A memory store that raises what `faults` holds, one a batch, and does so after it has applied the batch."""
+
+    def __init__(self, *faults: Exception) -> None:
+        super().__init__()
+        self.faults = list(faults)
+        self.sequences: list[int] = []
+        self.applied = asyncio.Event()
+
+    async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
+        self.sequences.append(sequence)
+        await super().apply(writer, sequence, increments)
+        if self.faults:
+            raise self.faults.pop(0)
+        self.applied.set()
+
+
+def make_record(key_id: str = "k1", duration: float = 0.25, provider: str = "openai") -> Record:
+    return Record(
+        provider=provider,
+        key_id=key_id,
+        operation="chat",
+        model="m",
+        status=200,
+        cache_status="miss",
+        usage=Usage(9, 2),
+        duration=duration,
+        error_type="",
+        stored="",
+    )
+
+
+def make_recorder(store: MemoryStore, flush_seconds: float = 10.0, max_keys: int = 2) -> Recorder:
+    return Recorder(store, flush_seconds=flush_seconds, max_keys=max_keys)
+
+
+async def test_records_leave_in_one_batch() -> None:
+    """Two records of one key are one batch: sums of tokens, and latency as the mean of both in milliseconds."""
+    store = Flaky()
+    recorder = make_recorder(store)
+    recorder.record(make_record(duration=0.25))
+    recorder.record(make_record(duration=0.75))
+    await recorder.drain()
+    metrics = ("req", "input_tokens", "output_tokens", "tokens", "errors", "latency")
+
+    assert [1] == store.sequences
+    assert [2, 18, 4, 22, 0, 500] == [await store.get_usage("openai", "k1", metric) for metric in metrics]
+
+
+async def test_a_batch_leaves_by_itself() -> None:
+    """After `flush_seconds` the batch goes without anybody asking, and again for what comes later."""
+    store = Flaky()
+    recorder = make_recorder(store, flush_seconds=0.001)
+    async with asyncio.timeout(10):
+        for _ in range(2):
+            store.applied.clear()
+            recorder.record(make_record())
+            await store.applied.wait()
+
+    assert [1, 2] == store.sequences
+
+
+async def test_a_failed_batch_is_sent_again_under_its_own_number(caplog: pytest.LogCaptureFixture) -> None:
+    """A store that applied a batch and then failed gets it again with the same number, before what is newer; nothing
+    is lost or doubled.
+    """
+    store = Flaky(StoreError("secret"), StoreError("secret"))
+    recorder = make_recorder(store)
+    recorder.record(make_record())
+    await recorder.drain()
+    recorder.record(make_record())
+    await recorder.drain()
+    await recorder.drain()
+
+    assert [1, 1, 1, 2] == store.sequences
+    assert 2 == await store.get_total("openai", "k1", "req")
+    assert {"store_errors": 2} == recorder.counts
+    assert "secret" not in caplog.text
+
+
+async def test_a_failed_batch_is_tried_again_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but time has to pass: also after a drain that failed, the batch is on its way again."""
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.001)
+    store = Flaky(StoreError(), StoreError())
+    recorder = make_recorder(store)
+    recorder.record(make_record())
+    recorder._timer = None
+    await recorder.drain()
+    async with asyncio.timeout(10):
+        await store.applied.wait()
+
+    assert [1, 1, 1] == store.sequences
+
+
+async def test_keys_beyond_the_bound_count_under_other() -> None:
+    """Of three keys two have their own counters; the third is not lost but counted under `other`."""
+    store = MemoryStore()
+    recorder = make_recorder(store)
+    for key_id in ("k1", "k2", "k3", "k1"):
+        recorder.record(make_record(key_id))
+    await recorder.drain()
+
+    assert [2, 1, 0] == [await store.get_total("openai", key_id, "req") for key_id in ("k1", "k2", "k3")]
+    assert 1 == await store.get_total(OTHER, OTHER, "req")
+
+
+@pytest.mark.parametrize("name", ["k" * 3000, "\ud800", 7, []], ids=["long", "surrogate", "number", "list"])
+async def test_a_name_that_no_store_takes_holds_nothing_up(name: str) -> None:
+    """A handler may name a key as it likes: a name that cannot be one counts under `other` and the batch goes."""
+    store = MemoryStore()
+    recorder = make_recorder(store)
+    recorder.record(make_record(name))
+    recorder.record(make_record())
+    await recorder.drain()
+
+    assert [1, 1] == [await store.get_total(*key, "req") for key in ((OTHER, OTHER), ("openai", "k1"))]
+    assert {} == recorder.counts
+
+
+async def test_drain_waits_for_spawned_work() -> None:
+    """Spawned work is held until it is done, and drain returns after it."""
+    recorder = make_recorder(MemoryStore())
+    done: list[str] = []
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        done.append("work")
+
+    recorder.spawn(work())
+    await recorder.drain()
+
+    assert ["work"] == done
+    assert not recorder._tasks
+
+
+async def test_who_gives_up_draining_cancels_no_work() -> None:
+    """A drain that is cancelled leaves the work going on."""
+    recorder = make_recorder(MemoryStore())
+    gate = asyncio.Event()
+    done: list[str] = []
+
+    async def work() -> None:
+        await gate.wait()
+        done.append("work")
+
+    recorder.spawn(work())
+    draining = asyncio.create_task(recorder.drain())
+    await asyncio.sleep(0)
+    draining.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await draining
+    gate.set()
+    await recorder.drain()
+
+    assert ["work"] == done
+
+
+def test_sums_outlive_their_event_loop() -> None:
+    """What a loop recorded and did not send, the next one sends; work cut short by the loop's end is not waited for."""
+    store = MemoryStore()
+    recorder = make_recorder(store)
+
+    async def record() -> None:
+        recorder.record(make_record())
+        recorder.spawn(asyncio.sleep(60))
+
+    async def read() -> float:
+        await recorder.drain()
+        return await store.get_total("openai", "k1", "req")
+
+    asyncio.run(record())
+    asyncio.run(record())
+
+    assert 2 == asyncio.run(read())
+
+
+def test_a_report_tells_kind_and_place_only(caplog: pytest.LogCaptureFixture) -> None:
+    """A fault's log line names the error's class and where it was raised; its text might quote a prompt."""
+    recorder = make_recorder(MemoryStore())
+
+    def fail() -> None:
+        raise KeyError("a prompt")
+
+    try:
+        fail()
+    except KeyError as error:
+        recorder.report("internal_errors", error)
+    recorder.report("internal_errors", KeyError("a prompt"))
+
+    assert {"internal_errors": 2} == recorder.counts
+    assert [("coo_middleware", logging.ERROR)] * 2 == [(name, level) for name, level, _ in caplog.record_tuples]
+    assert "internal_errors: KeyError at " in caplog.messages[0]
+    assert ".fail:" in caplog.messages[0]
+    assert "internal_errors: KeyError at unknown; the request went on" == caplog.messages[1]
+    assert "prompt" not in caplog.text

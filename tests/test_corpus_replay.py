@@ -45,9 +45,8 @@ def may_be_reused(row: Row) -> bool:
 
 
 def has_failed(row: Row) -> bool:
-    return (
-        row["status"] >= 400 or row["error_in_body"] or (row["complete"] == "no" and row.get("finish") != "incomplete")
-    )
+    cut = row["complete"] == "no" and row.get("finish") != "incomplete"
+    return row["status"] >= 400 or row["error_in_body"] or cut
 
 
 async def replay(middleware: COOMiddleware, row: Row) -> Client:

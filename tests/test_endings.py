@@ -1,18 +1,24 @@
 """However a request ends, it is recorded once for what it was, and only a whole answer is stored."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextvars import ContextVar
 
 import anyio
+import httpx
 import pytest
+from anyio.from_thread import BlockingPortal
+from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coo_middleware import COOMiddleware
 from coo_middleware.core.record import Record
 from coo_middleware.recorder import Recorder
+from example_app.loopback import InFlight
 from tests.asgi import (
     ANSWER,
     ASK_STREAM,
+    CHAT,
     CHUNKS,
     JSON_FIELD,
     Client,
@@ -27,6 +33,7 @@ from tests.asgi import (
     stream,
     total,
 )
+from tests.conftest import Serve
 
 
 @pytest.fixture
@@ -190,3 +197,22 @@ async def test_what_is_not_storable_is_forwarded_and_not_stored(reason: str, mes
     assert len(messages) == len(client.messages)
     assert {"misses": 1, f"unstored.{reason}": 1} == middleware.counts
     assert b"MISS" == (await again(middleware)).fields[b"x-coo-cache"]
+
+
+def test_uvicorn_and_starlette_tell_of_a_client_that_leaves(
+    serve: Serve, portal: BlockingPortal, records: list[Record]
+) -> None:
+    """On a real server the app returns without an error and without a final message: recorded as what it was."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield CHUNKS[0]
+        await asyncio.Event().wait()
+
+    flight = InFlight(COOMiddleware(StreamingResponse(chunks(), media_type="text/event-stream")))
+    url = serve(flight) + CHAT
+    with httpx.stream("POST", url, content=ASK_STREAM, headers={"content-type": "application/json"}) as response:
+        first = next(response.iter_raw())
+    portal.call(flight.settled)
+
+    assert CHUNKS[0] == first
+    assert [("client_disconnect", "incomplete")] == [(record.error_type, record.stored) for record in records]

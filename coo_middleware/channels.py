@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.core.notice import add_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import Message, Receive, Send
 
     from coo_middleware.core.exchange import Exchange
     from coo_middleware.core.request import Headers
     from coo_middleware.recorder import Recorder
+
+LINGER_SECONDS: Final = 5.0
 
 
 class Content:
@@ -21,7 +26,7 @@ class Content:
     A lost client is only ever seen on that channel: no server raises in `send`.
     """
 
-    __slots__ = ("_limit", "_messages", "_receive", "_size", "body", "fault", "is_disconnected")
+    __slots__ = ("_limit", "_messages", "_receive", "_size", "body", "fault", "is_delivered", "is_disconnected")
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive: Final = receive
@@ -30,6 +35,7 @@ class Content:
         self._size = 0
         self.body = b""
         self.fault = ""
+        self.is_delivered: Callable[[], bool] = bool
         self.is_disconnected = False
 
     async def read(self) -> None:
@@ -44,11 +50,17 @@ class Content:
         self._messages = deque([{"type": "http.request", "body": body, "more_body": False}])
 
     async def receive(self) -> Message:
-        """The app's `receive`."""
+        """The app's `receive`.
+
+        A client that has all it needs hangs up: the openai SDK does so at `[DONE]`. The app would take that for a
+        lost client and leave its own end unsaid, so it hears of it a little later, and mostly has ended by then.
+        """
         message = self._messages.popleft() if self._messages else await self._receive()
         if isinstance(message, Exception):
             raise message
         if message["type"] == "http.disconnect":
+            if self.is_delivered():
+                await asyncio.sleep(LINGER_SECONDS)
             self.is_disconnected = True
         return message
 

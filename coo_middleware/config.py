@@ -63,6 +63,18 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageApi:
+    """Settings under `storage.api`: how `python -m coo_middleware.storage_api` serves the store."""
+
+    __pydantic_config__: ClassVar[StrictSettings] = STRICT
+
+    api_key: str = field(default="", repr=False)
+    """The bearer token that clients must present, of at least 16 characters."""
+    max_request_bytes: Annotated[int, Ge(1024), Le(1_073_741_824)] = 8_388_608
+    """A longer request is refused."""
+
+
+@dataclass(frozen=True, slots=True)
 class Storage:
     """Settings under `storage`."""
 
@@ -70,6 +82,8 @@ class Storage:
 
     runtime: StoreSettings = field(default_factory=StoreSettings)
     """Where metrics and stored responses lie."""
+    api: StorageApi = field(default_factory=StorageApi)
+    """How they are served to others over HTTP."""
 
 
 @dataclass(frozen=True, slots=True)

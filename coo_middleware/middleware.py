@@ -174,6 +174,7 @@ class COOMiddleware:
         if call.asking is not None:
             asking, scope["headers"] = call.asking
             content.replace(asking)
+        content.is_delivered = call.exchange.is_delivered
         watcher = Watcher(call.exchange, call.fields, self._recorder, send)
         raised = True
         try:

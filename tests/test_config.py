@@ -23,6 +23,7 @@ from coo_middleware.config import (
     MetricsPolicy,
     Policy,
     Storage,
+    StorageApi,
     config_schema,
     load_config,
     make_config,
@@ -85,6 +86,9 @@ storage:
     usage_ttl_seconds: 30
     max_bytes: 70000
     max_entries: 5
+  api:
+    api_key: "a"
+    max_request_bytes: 2048
 policy:
   cache:
     enabled: false
@@ -188,6 +192,7 @@ def test_every_field_can_be_set(load: Load) -> None:
     assert load(EVERY_FIELD) == Config(
         storage=Storage(
             StoreSettings("redis", "redis://cache:6380/1", "p", "k", "x", 30.0, 70_000, 5),
+            StorageApi("a", 2048),
         ),
         policy=Policy(
             cache=CachePolicy(
@@ -505,7 +510,7 @@ def properties_of(schema: object, definition: str) -> dict[str, dict[str, object
 def test_the_schema_knows_every_field_and_describes_it() -> None:
     """An editor offers each name, with its sentence, and marks any other."""
     schema = config_schema()
-    sections = (Config, Storage, Policy, MetricsPolicy, CachePolicy, StoreSettings)
+    sections = (Config, Storage, StorageApi, Policy, MetricsPolicy, CachePolicy, StoreSettings)
     for section in sections:
         properties = properties_of(schema, section.__name__)
         assert [each.name for each in fields(section)] == list(properties)

@@ -28,6 +28,7 @@ FLOORS = {
     "coo_middleware.recorder": 4,
     "coo_middleware.call": 4.5,
     "coo_middleware.channels": 5,
+    "coo_middleware.storage_api": 5,
     "coo_middleware.middleware": 5,
     "coo_middleware.__init__": 7,
 }

@@ -97,6 +97,7 @@ def test_header_scope_is_its_values() -> None:
 
     assert red == asked((b"authorization", b"Bearer other"), (b"X-TEAM", b"red"), policy=policy)
     assert red != asked(BEARER, (b"x-team", b"blue"), policy=policy)
+    assert red != asked(BEARER, (b"x-org", b"red"), policy=CachePolicy(scope="header:x-org"))
 
 
 @pytest.mark.parametrize("values", [[], [b""], [b"red", b"red"], [b"red", b"blue"]])

@@ -131,6 +131,14 @@ class Exchange:
         """A message came that we do not understand: what the client got is not what we saw."""
         self._strange = True
 
+    def is_delivered(self) -> bool:
+        """Whether the client has all that it needs, though the final message may still be to come."""
+        if self._stream is not None:
+            decoder, reader = self._stream
+            self._read_events(decoder, reader)
+            return reader.outcome().whole
+        return b"%d" % self._size == _single(self._headers, b"content-length")
+
     def answer(self) -> Answer:
         """All that is known; call it once, when no more will come."""
         content = b"".join(self._kept)

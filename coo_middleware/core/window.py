@@ -10,7 +10,10 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,15 @@ class Windows:
         """The sum of the last `window_seconds`. Raises ValueError like `level_of`."""
         size, oldest = bucket_span(window_seconds, now)
         return self._rings[size].since(oldest)
+
+    def snapshot(self) -> dict[int, tuple[int, array[float]]]:
+        """For each size of bucket the number of the newest one, and copies of the amounts that end with it."""
+        return {size: ring.snapshot() for size, ring in self._rings.items()}
+
+    def restore(self, rings: Mapping[int, tuple[int, array[float]]]) -> None:
+        """Takes what `snapshot` gave in the place of what there is."""
+        for size, (newest, amounts) in rings.items():
+            self._rings[size].restore(newest, amounts)
 
 
 class _Ring:

@@ -35,3 +35,9 @@ def warning(check: str, text: str, remedy: str) -> Finding:
 def fault(check: str, text: str, remedy: str) -> Finding:
     """A finding that does harm now."""
     return Finding(check, "fault", text, remedy)
+
+
+def refused(check: str, error: Exception) -> Finding:
+    """The fault that one of our own errors tells: what is wrong; and the way out."""
+    text, _, remedy = str(error).rpartition("; ")
+    return fault(check, text or remedy, remedy if text else "see the store's own log")

@@ -10,7 +10,7 @@ from itertools import count
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from coo_middleware.doctor.finding import Finding, fault
+from coo_middleware.doctor.finding import Finding, fault, refused
 from coo_middleware.stores import Increment, StoreError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ async def _time(operation: _Operation) -> Finding:
     except TimeoutError:
         return fault(operation.name, f"no answer within {_PATIENCE_SECONDS:g} s", _SLOW)
     except StoreError as error:
-        return fault(operation.name, str(error), "do what the message says, then run the doctor again")
+        return refused(operation.name, error)
     return _judge(operation, statistics.median(durations))
 
 

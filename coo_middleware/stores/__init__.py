@@ -22,7 +22,10 @@ LATENCY: Final = "latency"
 MAX_KEY_BYTES: Final = 2048
 
 # A class is imported when it is asked for: nobody pays for another store's client.
-_CLASSES: Final = {"memory": "coo_middleware.stores.memory:MemoryStore"}
+_CLASSES: Final = {
+    "memory": "coo_middleware.stores.memory:MemoryStore",
+    "http": "coo_middleware.stores.http:HTTPStore",
+}
 
 
 class StoreError(Exception):
@@ -175,6 +178,13 @@ def check_increments(increments: Sequence[Increment]) -> None:
             raise ValueError("samples must be at least 1")
         if not 0 <= each.age <= LONGEST_WINDOW:
             raise ValueError("age must be between 0 and 3024000 seconds, which is 35 days")
+
+
+def check_writer(writer: str, sequence: int) -> None:
+    """Raises ValueError unless a writer is text of at most 2 KiB in UTF-8 and its batch's number has 63 bits."""
+    _check_text("writer", writer)
+    if sequence.bit_length() > 63:
+        raise ValueError("sequence must be below 2^63; a writer numbers its batches from 1")
 
 
 def check_window(window_seconds: float) -> None:

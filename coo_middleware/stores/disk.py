@@ -86,6 +86,29 @@ def unlock(held: int) -> None:
         os.close(held)
 
 
+def replace(path: Path, content: bytes) -> None:
+    """Puts a file with this content, mode 0600, in the place of the one at `path`: whoever reads finds the former or
+    the new one, whole, also after a loss of power. Only for the holder of the lock.
+    """
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)  # of a process that was killed
+    try:
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
+    # The name is a folder's matter, and written apart from the file.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def set_aside(path: Path, fault: str, companions: tuple[str, ...] = ()) -> Path:
     """Renames a file that cannot be used, and the files beside it that end in one of `companions`, to a dated name
     that is free; says so in the log, once, and returns the name.

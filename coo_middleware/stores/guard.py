@@ -5,25 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
 from coo_middleware.core.breaker import Breaker
-from coo_middleware.stores import Increment, RuntimeStore, StoreBusyError, StoreError
+from coo_middleware.stores import RuntimeStore, StoreBusyError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from coo_middleware.stores import Increment
 
 logger = logging.getLogger("coo_middleware")
 
 _T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 _FAULTS: Final = 3
-_OPEN_SECONDS: Final = 1.0
+_START_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 5.0
+# A file may be checked while it opens; an open that hangs must not end the probing.
+_PROBE_OPEN_SECONDS: Final = 60.0
 
 
 class Guard(RuntimeStore):
     """`store` behind deadlines in seconds. Three faults in a row, errors or missed deadlines, open the breaker: then
-    every operation fails at once with StoreError while a ping in the background asks, for ever, whether the store is
-    back. A busy pool is no fault of the store's. The transitions are logged, nothing else.
+    every operation fails at once with StoreError, without touching the store, while one probe in the background asks,
+    for ever, whether it is back. Only the probe closes the breaker. A busy pool is no fault of the store's, nor is an
+    invalid argument or a caller that gave up. The transitions are logged, nothing else.
     """
 
     def __init__(
@@ -49,117 +56,125 @@ class Guard(RuntimeStore):
 
     async def open(self) -> None:
         """Opens the store, or begins to ask for it in the background: an application starts without it."""
+        await self._end_probe()
         self._is_closed = False
         try:
-            async with asyncio.timeout(_OPEN_SECONDS):
-                await self.store.open()
+            await self._reach(_START_SECONDS)
         except Exception as error:
-            self._fail(error, faults=_FAULTS)
+            # Even for a busy one: what did not open needs the probe, which opens it.
+            if self._breaker.trip():
+                self._report(error)
+            self._start_probe()
+        else:
+            self._recover()
 
     async def close(self) -> None:
-        """Ends the probing and closes the store."""
+        """Ends the probing and closes the store. Raises StoreError when that fails."""
         self._is_closed = True
-        if self._probe is not None and not self._probe.done():
-            self._probe.cancel()
-        self._probe = None
-        await self.store.close()
+        await self._end_probe()
+        await _within(_CLOSE_SECONDS, self.store.close)
 
     async def ping(self) -> None:
-        await self._call(self.store.ping(), self._read)
+        await self._call(self._read, self.store.ping)
 
     async def get_usage(self, provider: str, key_id: str, metric: str) -> float:
-        return await self._call(self.store.get_usage(provider, key_id, metric), self._read)
+        return await self._call(self._read, self.store.get_usage, provider, key_id, metric)
 
     async def set_usage(self, provider: str, key_id: str, metric: str, value: float) -> None:
-        await self._call(self.store.set_usage(provider, key_id, metric, value), self._write)
+        await self._call(self._write, self.store.set_usage, provider, key_id, metric, value)
 
     async def increment_usage(self, provider: str, key_id: str, metric: str, delta: float) -> None:
-        await self._call(self.store.increment_usage(provider, key_id, metric, delta), self._write)
+        await self._call(self._write, self.store.increment_usage, provider, key_id, metric, delta)
 
     async def get_usage_in_window(self, provider: str, key_id: str, metric: str, window_seconds: int) -> float:
-        return await self._call(self.store.get_usage_in_window(provider, key_id, metric, window_seconds), self._read)
+        return await self._call(self._read, self.store.get_usage_in_window, provider, key_id, metric, window_seconds)
 
     async def get_total(self, provider: str, key_id: str, metric: str) -> float:
-        return await self._call(self.store.get_total(provider, key_id, metric), self._read)
+        return await self._call(self._read, self.store.get_total, provider, key_id, metric)
 
     async def set_cache(self, key: str, value: bytes, ttl_seconds: float) -> None:
-        await self._call(self.store.set_cache(key, value, ttl_seconds), self._write)
+        await self._call(self._write, self.store.set_cache, key, value, ttl_seconds)
 
     async def get_cache(self, key: str) -> bytes | None:
-        return await self._call(self.store.get_cache(key), self._read)
+        return await self._call(self._read, self.store.get_cache, key)
 
     async def get_cache_with_ttl(self, key: str) -> tuple[bytes, float] | None:
-        return await self._call(self.store.get_cache_with_ttl(key), self._read)
+        return await self._call(self._read, self.store.get_cache_with_ttl, key)
 
     async def delete_cache(self, key: str) -> None:
-        await self._call(self.store.delete_cache(key), self._write)
+        await self._call(self._write, self.store.delete_cache, key)
 
     async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
-        await self._call(self.store.apply(writer, sequence, increments), self._write)
+        await self._call(self._write, self.store.apply, writer, sequence, increments)
 
-    async def _call(self, operation: Awaitable[_T], seconds: float) -> _T:
-        """The operation's result. ValueError is the caller's own; all else becomes StoreError."""
-        if self._breaker.is_open:
-            _discard(operation)
+    async def _call(self, seconds: float, operation: Callable[[*_Ts], Awaitable[_T]], *args: *_Ts) -> _T:
+        breaker = self._breaker
+        if breaker.is_open:
             self._start_probe()
             raise StoreError("the store is out of reach; it is asked for in the background")
+        epoch = breaker.epoch
         try:
-            async with asyncio.timeout(seconds):
-                result = await operation
-        except ValueError:
+            result = await _within(seconds, operation, *args)
+        except StoreBusyError:
             raise
-        except Exception as error:
-            self._fail(error, faults=1)
-            raise _as_store_error(error, seconds) from error
-        self._breaker.succeed()
+        except StoreError as error:
+            if breaker.fail(epoch):
+                self._report(error)
+                self._start_probe()
+            raise
+        breaker.succeed(epoch)
         return result
 
-    def _fail(self, error: Exception, *, faults: int) -> None:
-        if isinstance(error, StoreBusyError):
-            return
-        opened = [self._breaker.fail() for _ in range(faults)]
-        if any(opened):
-            logger.error("the store is out of reach (%s); requests go on without it", _kind(error))
-            self._start_probe()
-
-    def _start_probe(self) -> None:
-        if self._is_closed or (self._probe is not None and not self._probe.done() and _is_ours(self._probe)):
-            return
-        self._probe = asyncio.get_running_loop().create_task(self._ask())
+    async def _reach(self, open_seconds: float) -> None:
+        """Returns when the store is open and answers within its deadline."""
+        await _within(open_seconds, self.store.open)
+        # The first answer may have to wait for a connection; the second shows how fast the store is.
+        await _within(_START_SECONDS, self.store.ping)
+        await _within(self._read, self.store.ping)
 
     async def _ask(self) -> None:
         """Asks until the store answers. The pause varies, so that many processes do not ask in step."""
         while self._breaker.is_open:
             await asyncio.sleep(self._probe_seconds * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
             try:
-                # Opening may take its time, a file is checked then; the answer to a ping may not.
-                await self.store.open()
-                async with asyncio.timeout(self._read):
-                    await self.store.ping()
-            except Exception as error:
-                logger.debug("the store is still out of reach (%s)", _kind(error))
-            else:
-                self._breaker.succeed()
-                logger.warning("the store is back")
+                await self._reach(_PROBE_OPEN_SECONDS)
+            except Exception:  # noqa: S112 -- the outage is in the log already
+                continue
+            self._recover()
+
+    def _recover(self) -> None:
+        if self._breaker.reset():
+            logger.warning("the store is back")
+
+    def _report(self, error: Exception) -> None:
+        # A StoreError's text names no secret and says what to do; another one's might quote anything.
+        text = error if isinstance(error, StoreError) else type(error).__name__
+        logger.error("the store is out of reach, requests go on without it: %s", text)
+
+    def _start_probe(self) -> None:
+        if not self._is_closed and (self._probe is None or self._probe.done() or not _is_ours(self._probe)):
+            self._probe = asyncio.get_running_loop().create_task(self._ask())
+
+    async def _end_probe(self) -> None:
+        probe, self._probe = self._probe, None
+        # One of another event loop ended with it.
+        if probe is not None and _is_ours(probe):
+            probe.cancel()
+            # Until it has ended it may be opening the store; one that does not end is left behind.
+            await asyncio.wait([probe], timeout=_CLOSE_SECONDS)
 
 
-def _as_store_error(error: Exception, seconds: float) -> StoreError:
-    if isinstance(error, StoreError):
-        return error
-    if isinstance(error, TimeoutError):
-        return StoreError(f"the store did not answer within {seconds:g} s")
-    return StoreError(f"the store failed with {type(error).__name__}")
-
-
-def _kind(error: BaseException) -> str:
-    cause = error.__cause__
-    return f"{type(error).__name__} from {type(cause).__name__}" if cause is not None else type(error).__name__
-
-
-def _discard(operation: Awaitable[object]) -> None:
-    # A coroutine that nobody awaits warns when it goes.
-    if asyncio.iscoroutine(operation):
-        operation.close()
+async def _within(seconds: float, operation: Callable[[*_Ts], Awaitable[_T]], *args: *_Ts) -> _T:
+    """The operation's result. ValueError is the caller's own; all else becomes StoreError."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await operation(*args)
+    except (ValueError, StoreError):
+        raise
+    except TimeoutError as error:
+        raise StoreError(f"the store did not answer within {seconds:g} s") from error
+    except Exception as error:
+        raise StoreError(f"the store failed with {type(error).__name__}") from error
 
 
 def _is_ours(task: asyncio.Task[None]) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import suppress
+from dataclasses import dataclass
 from sys import getsizeof
 from time import time
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
-from cachetools import TLRUCache
+from cachetools import Cache, TLRUCache
 
 from coo_middleware.core.window import Windows
 from coo_middleware.stores import (
@@ -23,7 +24,8 @@ from coo_middleware.stores import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from array import array
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from coo_middleware.stores import Increment, StoreSettings
 
@@ -31,6 +33,20 @@ if TYPE_CHECKING:
 ENTRY_BYTES: Final = 320
 
 _MAX_WRITERS: Final = 1024
+
+Counter: TypeAlias = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What a counter remembers of one of its quantities, its windows as `Windows.snapshot` gives them. A sum has one
+    quantity, a mean has two: the amounts, then how many samples they were.
+    """
+
+    value: float
+    expires: float
+    total: float
+    windows: dict[int, tuple[int, array[float]]]
 
 
 class MemoryStore(RuntimeStore):
@@ -119,15 +135,7 @@ class MemoryStore(RuntimeStore):
     async def set_cache(self, key: str, value: bytes, ttl_seconds: float) -> None:
         check_key(key)
         check_ttl(ttl_seconds)
-        self._ttl, self._size = ttl_seconds, ENTRY_BYTES + getsizeof(key) + getsizeof(value)
-        if self._size > self._max_bytes:
-            self._forget(key)  # an older response must not outlive the one that replaced it
-            return
-        # Time stands still inside, or what is left could expire between the count and popitem, which then raises.
-        with self._responses.timer:
-            self._responses[key] = value
-            if len(self._responses) > self._max_entries:
-                self._responses.popitem()
+        self._store(key, value, ttl_seconds)
 
     async def get_cache(self, key: str) -> bytes | None:
         check_key(key)
@@ -144,6 +152,31 @@ class MemoryStore(RuntimeStore):
 
     async def ping(self) -> None:
         """Memory always answers."""
+
+    def snapshot(self) -> tuple[dict[Counter, tuple[Sums, ...]], dict[str, bytes]]:
+        """Copies of the counters, the least recently written first, and the responses that have not expired."""
+        counters = {name: counter.snapshot() for name, counter in self._counters.items()}
+        with self._responses.timer:
+            # Not self._responses[key], which would make every response the one used last.
+            return counters, {key: Cache.__getitem__(self._responses, key) for key in self._responses}
+
+    def restore(self, counters: Mapping[Counter, Sequence[Sums]], responses: Iterable[tuple[str, bytes, float]]) -> None:
+        """Takes what `snapshot` gave into an empty store: of a response its key, its value and its seconds to live."""
+        for (provider, key_id, metric), sums in counters.items():
+            self._counter(provider, key_id, metric, self._clock()).restore(sums)
+        for key, value, ttl_seconds in responses:
+            self._store(key, value, ttl_seconds)
+
+    def _store(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        self._ttl, self._size = ttl_seconds, ENTRY_BYTES + getsizeof(key) + getsizeof(value)
+        if self._size > self._max_bytes:
+            self._forget(key)  # an older response must not outlive the one that replaced it
+            return
+        # Time stands still inside, or what is left could expire between the count and popitem, which then raises.
+        with self._responses.timer:
+            self._responses[key] = value
+            if len(self._responses) > self._max_entries:
+                self._responses.popitem()
 
     def _forget(self, key: str) -> None:
         with suppress(KeyError):

@@ -94,7 +94,8 @@ class Worker(Generic[C]):
         """Waits until nothing is under way, and keeps it so."""
         self._starting.acquire()
         self._working.acquire()
-        self._hand.before_fork()
+        with suppress(Exception):
+            self._hand.before_fork()
 
     def after_fork(self, *, child: bool) -> None:
         """Goes on; a child process begins without a thread and without the parent's jobs."""

@@ -1,0 +1,128 @@
+"""What can be seen of the stores of one file, file and sqlite: the folder, the rights, the space, the lock, the data."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+from coo_middleware.doctor.finding import Finding, fault, ok, warning
+from coo_middleware.stores import StoreError
+from coo_middleware.stores.disk import locate, locked, prepare
+from coo_middleware.stores.tables import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from coo_middleware.stores import StoreSettings
+
+# What the guard gives a write: a database that is locked for longer costs an increment its deadline.
+_LOCK_SECONDS: Final = 0.25
+_SLOW_BYTES: Final = 8_388_608
+
+
+async def inspect_file(settings: StoreSettings, _clock: Callable[[], float]) -> AsyncIterator[Finding]:
+    """The JSON document and its lock; nothing is changed."""
+    path = locate(settings.path)
+    for finding in _inspect(path, settings.max_bytes, _read_document):
+        yield finding
+
+
+async def inspect_sqlite(settings: StoreSettings, _clock: Callable[[], float]) -> AsyncIterator[Finding]:
+    """The database and its lock; nothing is changed."""
+    path = locate(settings.path)
+    for finding in _inspect(path, settings.max_bytes, _read_database):
+        yield finding
+
+
+@contextmanager
+def stage(settings: StoreSettings) -> Iterator[StoreSettings]:
+    """A file of the same type on the same disk, which is gone afterwards."""
+    with _scratch(locate(settings.path)) as folder:
+        yield replace(settings, path=str(Path(folder) / "data"))
+
+
+def _scratch(path: Path) -> TemporaryDirectory[str]:
+    folder = next(each for each in path.parents if each.exists())
+    return TemporaryDirectory(dir=folder, prefix=".coo-doctor-")
+
+
+def _inspect(path: Path, max_bytes: int, read: Callable[[Path], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from _inspect_folder(path, max_bytes)
+        if path.exists():
+            yield from _judge_rights(path)
+            yield from read(path)
+        else:
+            yield ok("data", f"{path} is made when it is first used")
+    except StoreError as error:
+        yield refused("path", error)
+    except OSError as error:
+        remedy = "give the user of the service the right (chown, chmod), and run the doctor as that user"
+        yield fault("permissions", f"{error.filename}: {error.strerror}", remedy)
+
+
+def _inspect_folder(path: Path, max_bytes: int) -> Iterator[Finding]:
+    if path.parent.exists():
+        prepare(path)
+    with _scratch(path) as folder:
+        free = shutil.disk_usage(folder).free
+    yield ok("permissions", f"{path.parent} can be written, or made")
+    if free < max_bytes:
+        remedy = "make room, or lower storage.runtime.max_bytes"
+        yield warning("space", f"{_size(free)} are left, and responses may take {_size(max_bytes)}", remedy)
+    else:
+        yield ok("space", f"{_size(free)} are left")
+
+
+def _judge_rights(path: Path) -> Iterator[Finding]:
+    if path.stat().st_mode & 0o077:
+        yield warning("privacy", f"{path} is open to other users", "take the right away: chmod go= on the file")
+
+
+def _read_document(path: Path) -> Iterator[Finding]:
+    content = path.read_bytes()
+    try:
+        # Only where there is one already: a lock of another user's would keep the service out.
+        if Path(f"{path}.lock").exists():
+            with locked(path):
+                pass
+    except StoreError as error:
+        holder = str(error).partition(";")[0]
+        yield warning("lock", holder, "this is well if it is your service; for several processes write type: sqlite")
+    try:
+        decode(content)
+    except VersionError as error:
+        yield fault("data", f"{path}: {error}", "run the program that wrote it, or name another file")
+    except ValueError:
+        yield fault("data", f"{path} is no document of ours", "restore it, or let the next start set it aside")
+    else:
+        yield _judge_size(path, len(content))
+
+
+def _judge_size(path: Path, size: int) -> Finding:
+    if size < _SLOW_BYTES:
+        return ok("data", f"{path} is sound and has {_size(size)}")
+    remedy = "write type: sqlite, or lower policy.cache.ttl_seconds or storage.runtime.max_bytes"
+    return warning("data", f"{path} has {_size(size)}, and every change writes all of it", remedy)
+
+
+def _read_database(path: Path) -> Iterator[Finding]:
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", _LOCK_SECONDS, isolation_level=None, uri=True)) as db:
+            yield from _look_into(path, db)
+    except sqlite3.Error as error:
+        yield _explain(path, error)
+
+
+def _look_into(path: Path, db: sqlite3.Connection) -> Iterator[Finding]:
+    faults = [row[0] for row in db.execute("PRAGMA quick_check(1)") if row[0] != "ok"]
+    if faults:
+        raise sqlite3.DatabaseError(faults[0])
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    ...

@@ -1,0 +1,134 @@
+"""The OpenAPI 3.1 description of the storage API, as served at GET /openapi.json."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from coo_middleware.core.document import MAX_NUMBER, Json
+from coo_middleware.core.window import LONGEST_WINDOW
+from coo_middleware.stores import MAX_KEY_BYTES
+from coo_middleware.stores.http_layout import JSON_TYPE, Parts
+
+_ABOUT: Final = f"""Usage counters and stored responses of coo_middleware.
+
+A counter is named by provider, key and metric, {MAX_KEY_BYTES} bytes of UTF-8 together; a response by a key of as many.
+A name in a path is percent-encoded. One that a proxy might change (empty, dots only, with a slash, backslash, percent
+sign, semicolon, question mark, number sign or control character, or beginning with ~) is sent as ~ followed by
+base64url of its UTF-8, without padding.
+
+Every metric is a sum but `latency`, which is the mean of its samples in milliseconds."""
+
+
+def _object(required: dict[str, Json], **optional: Json) -> Parts:
+    return {"type": "object", "required": [*required], "properties": {**required, **optional}}
+
+
+def _content(schema: str) -> Parts:
+    return {JSON_TYPE: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def _operation(summary: str, *, answer: str = "Done", request: str = "", missing: str = "") -> Json:
+    """An operation with the schemas of its answer, its request, and its answer where there is nothing."""
+    responses: Parts = {"200": {"description": "Done.", "content": _content(answer)}}
+    if missing:
+        responses["404"] = {"description": "Nothing is stored, or not any more.", "content": _content(missing)}
+    responses |= {status: {"$ref": f"#/components/responses/{name}"} for status, name in _FAULTS.items()}
+    operation: Parts = {"summary": summary, "responses": responses}
+    return operation | {"requestBody": {"required": True, "content": _content(request)}} if request else operation
+
+
+def _parameter(name: str, about: str, *, place: str = "path", schema: Parts | None = None) -> Json:
+    return {"name": name, "in": place, "required": True, "description": about, "schema": schema or {"type": "string"}}
+
+
+def _fault(about: str) -> Json:
+    return {"description": about, "content": _content("Fault")}
+
+
+_FAULTS: Final = {"401": "Unauthorized", "413": "TooLong", "422": "Invalid", "503": "StoreFailed"}
+_COUNTER: Final[list[Json]] = [
+    _parameter("provider", "Whose traffic it is, such as openai."),
+    _parameter("key_id", "Which of the provider's keys."),
+    _parameter("metric", "What is counted, such as req, tokens or latency."),
+]
+_KEY: Final[list[Json]] = [_parameter("key", "The response's key.")]
+_SECONDS: Final = _parameter(
+    "seconds", "How far back.", place="query", schema={"type": "integer", "minimum": 1, "maximum": LONGEST_WINDOW}
+)
+_NUMBER: Final[Parts] = {"type": "number"}
+_TEXT: Final[Parts] = {"type": "string"}
+_COUNT: Final[Parts] = {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER}
+_WRITER: Final[dict[str, Json]] = {
+    "writer": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_BYTES // 4, "description": "Who sends this."},
+    "sequence": {**_COUNT, "description": "The writer's own number for this; what is not above its last does nothing."},
+}
+_RESPONSE: Final[dict[str, Json]] = {
+    "value": {"type": "string", "description": "The response's bytes, as `encoding` says."},
+    "ttl_seconds": {"type": "number", "description": "Its time to live; in an answer what is left, 0 where unknown."},
+}
+_ENCODING: Final[Parts] = {"type": "string", "enum": ["utf-8", "base64"], "default": "utf-8"}
+_INCREMENT: Final = _object(
+    {"provider": _TEXT, "key_id": _TEXT, "metric": _TEXT, "delta": _NUMBER},
+    samples={**_COUNT, "default": 1, "description": "How many increments `delta` is the sum of."},
+    age={"type": "number", "minimum": 0, "maximum": LONGEST_WINDOW, "default": 0, "description": "Seconds ago."},
+)
+
+_PATHS: Final[dict[str, Json]] = {
+    "/usage/{provider}/{key_id}/{metric}": {
+        "parameters": _COUNTER,
+        "get": _operation("The counter's value in the current period", answer="Number"),
+        "put": _operation("Set the counter and start its period anew", request="Number"),
+    },
+    "/usage/{provider}/{key_id}/{metric}/increment": {
+        "parameters": _COUNTER,
+        "post": _operation(
+            "Add to the counter, its windows and its total, once for a writer's number", request="Delta"
+        ),
+    },
+    "/usage/{provider}/{key_id}/{metric}/window": {
+        "parameters": [*_COUNTER, _SECONDS],
+        "get": _operation("The increments of the last seconds", answer="Number"),
+    },
+    "/usage/{provider}/{key_id}/{metric}/total": {
+        "parameters": _COUNTER,
+        "get": _operation("Every increment that the store has kept", answer="Number"),
+    },
+    "/cache/{key}": {
+        "parameters": _KEY,
+        "get": _operation("The stored response", answer="Response", missing="Nothing"),
+        "put": _operation("Store a response", request="Response"),
+        "delete": _operation("Forget a stored response, if there is one"),
+    },
+    "/batch": {"post": _operation("Apply a batch of increments, as a whole and once", request="Batch")},
+    "/health": {"get": _operation("Whether the store answers", answer="Health")},
+    "/openapi.json": {"get": _operation("This description", answer="Done")},
+}
+
+DESCRIPTION: Final[Parts] = {
+    "openapi": "3.1.0",
+    "info": {"title": "coo_middleware storage API", "version": "1", "description": _ABOUT},
+    "security": [{"token": []}],
+    "paths": _PATHS,
+    "components": {
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        "schemas": {
+            "Number": _object({"value": _NUMBER}),
+            "Delta": {
+                **_object({"delta": _NUMBER}, **_WRITER),
+                "dependentRequired": {"writer": ["sequence"], "sequence": ["writer"]},
+            },
+            "Response": _object(_RESPONSE, encoding=_ENCODING),
+            "Nothing": _object({"value": {"type": "null"}}),
+            "Batch": _object({**_WRITER, "increments": {"type": "array", "items": _INCREMENT}}),
+            "Health": _object({"status": {"const": "ok"}}),
+            "Fault": _object({"error": {"type": "string", "description": "What is wrong, without any value."}}),
+            "Done": {"type": "object"},
+        },
+        "responses": {
+            "Unauthorized": _fault("The bearer token is missing or wrong."),
+            "TooLong": _fault("The request is longer than storage.api.max_request_bytes."),
+            "Invalid": _fault("A name, a parameter or a member is not valid; the text names it."),
+            "StoreFailed": _fault("The store failed; increments may be sent again under their number."),
+        },
+    },
+}

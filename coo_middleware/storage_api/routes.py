@@ -1,0 +1,177 @@
+"""What the storage API does at each path and method."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Final, TypeAlias
+
+from coo_middleware.storage_api.openapi import DESCRIPTION
+from coo_middleware.stores import (
+    Increment,
+    RuntimeStore,
+    StoreError,
+    check_amount,
+    check_counter,
+    check_increments,
+    check_key,
+    check_ttl,
+    check_window,
+)
+from coo_middleware.stores.http_layout import (
+    LayoutError,
+    Parts,
+    decode_json,
+    decode_name,
+    read_increments,
+    read_number,
+    read_value,
+    read_writer,
+    write_value,
+)
+
+_SECONDS: Final = re.compile(r"seconds=([0-9]{1,9})")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: the names in its path, its query as it came, and its content."""
+
+    names: tuple[str, ...]
+    query: str
+    content: bytes
+
+
+Handler: TypeAlias = Callable[[RuntimeStore, Call], Awaitable[Parts]]
+
+
+class AnswerError(Exception):
+    """Ends a request with another status than 200."""
+
+    def __init__(self, status: int, parts: Parts, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status)
+        self.status: Final = status
+        self.parts: Final = parts
+        self.headers: Final = headers
+
+
+def find_route(method: str, path: str) -> tuple[Handler, list[str]]:
+    """What answers, and the segments of `path`, still encoded, that are names. Raises AnswerError: 404 for a path that
+    is none of ours, 405 for a method that it does not take.
+    """
+    segments = path.split("/")
+    for template, methods in ROUTES.items():
+        parts = template.split("/")
+        pairs = [*zip(parts, segments, strict=False)]
+        if len(parts) == len(segments) and all(part == each or part.startswith("{") for part, each in pairs):
+            if method not in methods:
+                raise AnswerError(405, {"error": "no such method here"}, {"allow": ", ".join(methods)})
+            return methods[method], [each for part, each in pairs if part.startswith("{")]
+    raise AnswerError(404, {"error": "no such path"})
+
+
+async def _health(store: RuntimeStore, _call: Call) -> Parts:
+    await store.ping()
+    return {"status": "ok"}
+
+
+async def _describe(_store: RuntimeStore, _call: Call) -> Parts:
+    return DESCRIPTION
+
+
+async def _get_usage(store: RuntimeStore, call: Call) -> Parts:
+    return _number(await store.get_usage(*_counter(call)))
+
+
+async def _set_usage(store: RuntimeStore, call: Call) -> Parts:
+    value = read_number(decode_json(call.content), "value")
+    check_amount(value)
+    await store.set_usage(*_counter(call), value)
+    return {}
+
+
+async def _increment_usage(store: RuntimeStore, call: Call) -> Parts:
+    document = decode_json(call.content)
+    delta = read_number(document, "delta")
+    if "writer" in document or "sequence" in document:
+        await store.apply(*read_writer(document), [Increment(*_counter(call), delta)])
+    else:
+        await store.increment_usage(*_counter(call), delta)
+    return {}
+
+
+async def _get_window(store: RuntimeStore, call: Call) -> Parts:
+    match = _SECONDS.fullmatch(call.query)
+    if match is None:
+        raise LayoutError("seconds: must be given, once and alone, as a whole number")
+    seconds = int(match[1])
+    check_window(seconds)
+    return _number(await store.get_usage_in_window(*_counter(call), seconds))
+
+
+async def _get_total(store: RuntimeStore, call: Call) -> Parts:
+    return _number(await store.get_total(*_counter(call)))
+
+
+async def _get_cache(store: RuntimeStore, call: Call) -> Parts:
+    found = await store.get_cache_with_ttl(_key(call))
+    if found is None:
+        raise AnswerError(404, {"value": None})
+    value, ttl = found
+    return write_value(value) | {"ttl_seconds": ttl}
+
+
+async def _set_cache(store: RuntimeStore, call: Call) -> Parts:
+    document = decode_json(call.content)
+    value, ttl = read_value(document), read_number(document, "ttl_seconds")
+    check_ttl(ttl)
+    await store.set_cache(_key(call), value, ttl)
+    return {}
+
+
+async def _delete_cache(store: RuntimeStore, call: Call) -> Parts:
+    await store.delete_cache(_key(call))
+    return {}
+
+
+async def _apply(store: RuntimeStore, call: Call) -> Parts:
+    document = decode_json(call.content)
+    writer, sequence = read_writer(document)
+    increments = read_increments(document)
+    check_increments(increments)
+    await store.apply(writer, sequence, increments)
+    return {}
+
+
+def _counter(call: Call) -> tuple[str, str, str]:
+    provider, key_id, metric = map(decode_name, call.names)
+    check_counter(provider, key_id, metric)
+    return provider, key_id, metric
+
+
+def _key(call: Call) -> str:
+    key = decode_name(call.names[0])
+    check_key(key)
+    return key
+
+
+def _number(value: float) -> Parts:
+    # JSON has no infinity, which is what a counter is after 1e308 was added twice.
+    if not isfinite(value):
+        raise StoreError("the counter left the range of numbers; set it anew")
+    return {"value": value}
+
+
+_USAGE: Final = "/usage/{provider}/{key_id}/{metric}"
+ROUTES: Final[Mapping[str, Mapping[str, Handler]]] = {
+    _USAGE: {"GET": _get_usage, "PUT": _set_usage},
+    f"{_USAGE}/increment": {"POST": _increment_usage},
+    f"{_USAGE}/window": {"GET": _get_window},
+    f"{_USAGE}/total": {"GET": _get_total},
+    "/cache/{key}": {"GET": _get_cache, "PUT": _set_cache, "DELETE": _delete_cache},
+    "/batch": {"POST": _apply},
+    "/health": {"GET": _health},
+    "/openapi.json": {"GET": _describe},
+}

@@ -1,0 +1,185 @@
+"""SqliteStore: one file that several processes of one machine share."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+from time import time
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+from coo_middleware.stores import (
+    Increment,
+    RuntimeStore,
+    StoreError,
+    check_amount,
+    check_counter,
+    check_increments,
+    check_key,
+    check_ttl,
+    check_window,
+    check_writer,
+    tables,
+)
+from coo_middleware.stores.database import Database, Reader, Writer, is_busy, is_malformed
+from coo_middleware.stores.disk import locate
+from coo_middleware.stores.worker import Worker
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+    from sqlite3 import Connection
+
+    from coo_middleware.stores import StoreSettings
+
+T = TypeVar("T")
+
+# Every so often what expired leaves, so many responses and counters at a time.
+SWEEP_SECONDS: Final = 30.0
+
+
+class SqliteStore(RuntimeStore):
+    """Counters and responses in the SQLite database at `path`, for any number of processes of one machine.
+
+    What was acknowledged survives the end of any process, kill -9 included; changes that wait at the same time share a
+    transaction. When the machine itself loses its power, the last moments may be missing, everything before them is
+    there, and no file is damaged. A malformed file is set aside under a dated name. One thread writes and one reads, so
+    that a store serves several event loops, one process before and after a fork, and no other work waits.
+
+    `usage_ttl_seconds`: how long a usage counter lives. `max_bytes`, `max_entries`: beyond either, the response that
+    expires first leaves; a response that is larger than `max_bytes` is not stored. On the disk, responses may take
+    twice as much. `clock`: wall-clock seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str | os.PathLike[str],
+        usage_ttl_seconds: float = 60.0,
+        max_bytes: int = 268_435_456,
+        max_entries: int = 100_000,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self._path: Final = locate(path)
+        self._usage_ttl: Final = usage_ttl_seconds
+        self._max_bytes: Final = max_bytes
+        self._max_entries: Final = max_entries
+        self._clock: Final = clock
+        self._swept = 0
+        database = Database(self._path)
+        self._writes: Final = Worker("coo-sqlite-write", Writer(database, self._sweep), SWEEP_SECONDS)
+        self._reads: Final = Worker("coo-sqlite-read", Reader(database), SWEEP_SECONDS)
+
+    @classmethod
+    def from_settings(cls, settings: StoreSettings) -> Self:
+        """The store that the section `storage.runtime` describes."""
+        return cls(
+            path=settings.path,
+            usage_ttl_seconds=settings.usage_ttl_seconds,
+            max_bytes=settings.max_bytes,
+            max_entries=settings.max_entries,
+        )
+
+    async def open(self) -> None:
+        """Makes and checks the file."""
+        await self._write(lambda _connection: None)
+
+    async def close(self) -> None:
+        """Ends both threads; a later operation opens the file again."""
+        try:
+            await self._writes.stop()
+        finally:
+            await self._reads.stop()
+
+    async def get_usage(self, provider: str, key_id: str, metric: str) -> float:
+        check_counter(provider, key_id, metric)
+        return await self._read(lambda db: tables.read_usage(db, provider, key_id, metric, self._clock()))
+
+    async def set_usage(self, provider: str, key_id: str, metric: str, value: float) -> None:
+        check_counter(provider, key_id, metric)
+        check_amount(value)
+        ttl = self._usage_ttl
+        await self._write(lambda db: tables.set_usage(db, provider, key_id, metric, value, self._clock() + ttl))
+
+    async def increment_usage(self, provider: str, key_id: str, metric: str, delta: float) -> None:
+        check_counter(provider, key_id, metric)
+        check_amount(delta)
+        await self._write(partial(self._add, [Increment(provider, key_id, metric, delta)]))
+
+    async def get_usage_in_window(self, provider: str, key_id: str, metric: str, window_seconds: int) -> float:
+        check_counter(provider, key_id, metric)
+        check_window(window_seconds)
+        return await self._read(
+            lambda db: tables.read_window(db, provider, key_id, metric, window_seconds, self._clock())
+        )
+
+    async def get_total(self, provider: str, key_id: str, metric: str) -> float:
+        """Every increment since the file was made."""
+        check_counter(provider, key_id, metric)
+        return await self._read(lambda db: tables.read_total(db, provider, key_id, metric))
+
+    async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
+        """Applies a batch once; a writer's number is remembered for 35 days after it wrote last."""
+        check_writer(writer, sequence)
+        check_increments(increments)
+
+        def apply_once(db: Connection) -> None:
+            if tables.mark(db, writer, sequence, self._clock()):
+                self._add(increments, db)
+
+        await self._write(apply_once)
+
+    async def set_cache(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        check_key(key)
+        check_ttl(ttl_seconds)
+        if tables.size_of(key, value) > self._max_bytes:
+            # An older response must not outlive the one that replaced it.
+            await self.delete_cache(key)
+            return
+
+        def store(db: Connection) -> None:
+            tables.store_response(db, key, value, self._clock() + ttl_seconds)
+            tables.evict(db, self._max_bytes, self._max_entries, key)
+
+        await self._write(store)
+
+    async def get_cache(self, key: str) -> bytes | None:
+        check_key(key)
+        return await self._read(lambda db: tables.read_response(db, key, self._clock()))
+
+    async def delete_cache(self, key: str) -> None:
+        """Forgets what is stored under `key`, if anything, at once."""
+        check_key(key)
+        await self._write(lambda db: tables.delete_response(db, key))
+
+    async def _read(self, function: Callable[[Connection], T]) -> T:
+        return await self._run(self._reads, function, "read")
+
+    async def _write(self, function: Callable[[Connection], T]) -> T:
+        return await self._run(self._writes, function, "written")
+
+    async def _run(self, worker: Worker[Connection], function: Callable[[Connection], T], what: str) -> T:
+        try:
+            return await worker.run(function)
+        except (sqlite3.Error, OSError) as error:
+            # An error of SQLite names tables and files, never a value.
+            raise StoreError(f"{self._path} could not be {what}: {error}; {_way_out(error)}") from error
+
+    def _add(self, increments: Sequence[Increment], db: Connection) -> None:
+        now = self._clock()
+        for each in increments:
+            tables.add(db, each, now, self._usage_ttl)
+
+    def _sweep(self, db: Connection) -> bool:
+        now = self._clock()
+        more = tables.expire(db, now)
+        more |= tables.evict(db, self._max_bytes, self._max_entries, most=tables.RESPONSES_PER_STEP)
+        self._swept = tables.trim_windows(db, self._swept, now)
+        return more or self._swept > 0
+
+
+def _way_out(error: Exception) -> str:
+    if is_busy(error):
+        return "another program keeps it locked, end that one"
+    if is_malformed(error):
+        return "it is set aside when it is opened next"
+    return "look at the folder's rights and the disk's free space"

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Message
 
+from coo_middleware import channels
 from coo_middleware.channels import Content, Watcher
 from coo_middleware.core.exchange import Exchange
 from coo_middleware.formats.chat import CHAT
@@ -102,6 +103,19 @@ async def test_a_replaced_content_is_one_event() -> None:
 
     assert content(b"other") == [await whole.receive()]
     assert DISCONNECT == await whole.receive()
+
+
+async def test_a_client_that_has_all_leaves_a_little_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app hears of a client that hung up with everything in hand, but not before it had time to end."""
+    monkeypatch.setattr(channels, "LINGER_SECONDS", 0.001)
+    client = Client(*content(b"x"))
+    client.leave()
+    whole = await read(client)
+    whole.is_delivered = lambda: True
+    await whole.receive()
+
+    assert DISCONNECT == await whole.receive()
+    assert whole.is_disconnected
 
 
 def make_watcher(client: Client, *, strips: bool = False) -> tuple[Watcher, Exchange, Recorder]:

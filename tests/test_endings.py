@@ -146,6 +146,32 @@ async def test_a_client_that_leaves_is_no_error_of_the_provider(records: list[Re
     assert {"misses": 1, "unstored.incomplete": 1} == middleware.counts
 
 
+async def test_a_client_that_hangs_up_at_the_end_it_knows_loses_nothing(records: list[Record]) -> None:
+    """The openai SDK hangs up at `[DONE]`: the app may still end, and the whole answer is stored."""
+    ending = asyncio.Event()
+
+    async def talk() -> AsyncIterator[bytes]:
+        for chunk in CHUNKS:
+            yield chunk
+        await ending.wait()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await read_all(receive)
+        await StreamingResponse(talk(), media_type="text/event-stream")(scope, receive, send)
+
+    middleware = COOMiddleware(app)
+    client = Client(*content(ASK_STREAM))
+    task = asyncio.create_task(middleware(make_scope(), client.receive, client.send))
+    await client.wait_for(1 + len(CHUNKS))
+    client.leave()
+    await asyncio.sleep(0)
+    ending.set()
+    await task
+
+    assert b"HIT" == (await again(middleware, ASK_STREAM)).fields[b"x-coo-cache"]
+    assert ["", ""] == [record.error_type for record in records]
+
+
 async def test_a_server_that_raises_in_send_says_that_the_client_left(records: list[Record]) -> None:
     """From ASGI 2.4 on send() may raise OSError: it reaches the app, and the provider is not blamed."""
     middleware = COOMiddleware(Script(*stream(*CHUNKS)))

@@ -363,3 +363,32 @@ def test_headers_may_be_odd() -> None:
     answer = watch([BODY], headers)
 
     assert (headers, JSON, WHOLE) == (answer.headers, answer.media, answer.outcome)
+
+
+@pytest.mark.parametrize(("sent", "delivered"), [(BODY[:-1], False), (BODY, True)])
+def test_a_body_is_delivered_when_its_length_is_reached(sent: bytes, *, delivered: bool) -> None:
+    """A client with `Content-Length` bytes needs no final message to know that it has all."""
+    exchange = Exchange(CHAT, LIMIT)
+    exchange.start(200, (*JSON_HEAD, (b"content-length", b"%d" % len(BODY))))
+    exchange.add(sent, more=True)
+
+    assert delivered == exchange.is_delivered()
+
+
+@pytest.mark.parametrize(("sent", "delivered"), [(STREAM[:100], False), (STREAM, True)])
+def test_a_stream_is_delivered_when_its_format_has_ended(sent: bytes, *, delivered: bool) -> None:
+    """A client that was told the end of the answer needs no end of the body."""
+    exchange = Exchange(CHAT, LIMIT)
+    exchange.start(200, STREAM_HEAD)
+    exchange.add(sent, more=True)
+
+    assert delivered == exchange.is_delivered()
+
+
+def test_a_body_of_unknown_length_is_delivered_by_its_end_alone() -> None:
+    """Without `Content-Length` only the final message tells."""
+    exchange = Exchange(CHAT, LIMIT)
+    exchange.start(200, JSON_HEAD)
+    exchange.add(BODY, more=True)
+
+    assert not exchange.is_delivered()

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.types import ASGIApp
 
 from example_app.loopback import HOST, loopback
+from tests.redis_server import Server, start, start_cluster, start_sentinel
 
 Serve = Callable[[ASGIApp], str]
 
@@ -38,3 +40,36 @@ def serve_module(portal: BlockingPortal) -> Iterator[Serve]:
     """Like `serve`, for servers that all tests of one file share."""
     with ExitStack() as servers:
         yield lambda app: servers.enter_context(portal.wrap_async_context_manager(loopback(app)))
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Redis of this test process's own."""
+    with start(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a Redis that nobody stops: COO_TEST_REDIS_URL, else our own."""
+    return os.environ.get("COO_TEST_REDIS_URL") or f"redis://{request.getfixturevalue('redis_server').addr}"
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    """Three nodes that share the slots of a cluster."""
+    with start_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+        yield nodes
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
+    """A sentinel and the server that it leads to."""
+    folder = tmp_path_factory.mktemp("sentinel")
+    with start(_make(folder / "master")) as master, start_sentinel(folder, master, []) as sentinel:
+        yield sentinel, master
+
+
+def _make(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

@@ -41,7 +41,7 @@ class Period:
         if age < TTL and now < self.ends:
             self.samples.append(amount)
         elif age < TTL:
-            self.start([amount], now - age)
+            self.start([amount], now)
 
 
 class StoreMachine(RuleBasedStateMachine):

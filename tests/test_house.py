@@ -30,6 +30,9 @@ FLOORS = {
     "coo_middleware.channels": 5,
     "coo_middleware.storage_api": 5,
     "coo_middleware.middleware": 5,
+    "coo_middleware.doctor": 5,
+    "coo_middleware.cli": 6,
+    "coo_middleware.__main__": 6,
     "coo_middleware.__init__": 7,
 }
 IMPURE = {"asyncio", "anyio", "time", "logging", "starlette", "redis", "httpx", "yaml"}

@@ -128,6 +128,17 @@ async def test_no_store_is_looked_up_nowhere_and_stored_nowhere() -> None:
     assert (b"MISS", b"HIT") == (first.fields[b"x-coo-cache"], second.fields[b"x-coo-cache"])
 
 
+async def test_the_path_counts_as_it_came() -> None:
+    """Two spellings of one path are two requests; a server that does not tell the spelling is served all the same."""
+    middleware = COOMiddleware(Script(*answer(ANSWER)))
+    plain, spelt = make_scope(), {**make_scope(), "raw_path": b"/v1/%63hat/completions"}
+    untold = make_scope()
+    del untold["raw_path"]
+    marks = [(await again(middleware, scope=scope)).fields[b"x-coo-cache"] for scope in (plain, spelt, untold)]
+
+    assert [b"MISS", b"MISS", b"HIT"] == marks
+
+
 IDENTITIES = st.dictionaries(st.sampled_from(CREDENTIALS), st.text("abAB01", min_size=1, max_size=3), max_size=3)
 
 

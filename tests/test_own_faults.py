@@ -171,18 +171,29 @@ async def test_a_store_that_is_gone_costs_no_request(
     middleware = COOMiddleware(Script(*answer(ANSWER)))
     clients = [await again(middleware, ask(f"{CANARY} {turn}")) for turn in range(3)]
     await middleware.drain()
-    faults = middleware.counts["store_errors"]
+    failed, faults = len(store.batches), middleware.counts["store_errors"]
     store.mended = True
     await middleware.drain()
 
     assert [ANSWER] * 3 == [client.body for client in clients]
     assert {"misses": 3, "store_errors": faults} == middleware.counts
-    assert 9 <= faults  # open, get_cache and set_cache of each, and the batches
-    assert [1] * (len(store.batches) - 1) + [2] == [sequence for sequence, _ in store.batches]
+    assert 3 * len(("open", "get_cache", "set_cache")) + failed == faults
+    assert [1] * failed + [1, 2] == [sequence for sequence, _ in store.batches]
     assert (3, 33) == (await total(middleware, "req"), await total(middleware, "tokens"))
     assert "store_errors: StoreError at Broken._use" in caplog.text
     assert CANARY not in caplog.text
     assert "canary-1" not in caplog.text
+
+
+async def test_a_hit_that_cannot_be_counted_is_a_hit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault after the reply is reported, and the client has its bytes."""
+    middleware = COOMiddleware(Script(*answer(ANSWER)))
+    await call(middleware)
+    await middleware.drain()
+    monkeypatch.setattr("coo_middleware.recorder.Recorder.record", fail)
+
+    assert b"HIT" == (await call(middleware)).fields[b"x-coo-cache"]
+    assert {"misses": 1, "hits": 1, "internal_errors": 1} == middleware.counts
 
 
 async def test_a_lifespan_survives_its_store(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,6 +149,25 @@ async def test_drain_waits_for_spawned_work() -> None:
     assert not recorder._tasks
 
 
+async def test_drain_waits_for_work_that_begins_meanwhile() -> None:
+    """Work that is spawned while a batch is on its way is waited for as well."""
+    done: list[str] = []
+
+    async def work() -> None:
+        done.append("work")
+
+    class Spawning(Flaky):
+        async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
+            await super().apply(writer, sequence, increments)
+            recorder.spawn(work())
+
+    recorder = make_recorder(Spawning())
+    recorder.record(make_record())
+    await recorder.drain()
+
+    assert ["work"] == done
+
+
 async def test_who_gives_up_draining_cancels_no_work() -> None:
     """A drain that is cancelled leaves the work going on."""
     recorder = make_recorder(MemoryStore())
@@ -188,6 +207,48 @@ def test_sums_outlive_their_event_loop() -> None:
     asyncio.run(record())
 
     assert 2 == asyncio.run(read())
+
+
+def test_each_event_loop_has_its_own_timer() -> None:
+    """A timer that its loop did not live to see keeps no later batch waiting."""
+    store = Flaky()
+    recorder = make_recorder(store, flush_seconds=0.001)
+
+    async def record(*, waits: bool) -> None:
+        recorder.record(make_record())
+        if waits:
+            async with asyncio.timeout(10):
+                await store.applied.wait()
+
+    asyncio.run(record(waits=False))
+    asyncio.run(record(waits=True))
+
+    assert [1] == store.sequences
+
+
+def test_a_loop_that_stops_in_mid_batch_holds_nothing_up() -> None:
+    """A loop that is left with a batch on its way, as a signal may leave it, blocks no later one: the batch goes again
+    under its own number.
+    """
+
+    class Hanging(Flaky):
+        async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
+            await super().apply(writer, sequence, increments)
+            if len(self.sequences) == 1:
+                await asyncio.Event().wait()
+
+    async def record() -> None:
+        recorder.record(make_record())
+        await store.applied.wait()
+
+    store = Hanging()
+    recorder = make_recorder(store, flush_seconds=0.001)
+    with asyncio.Runner() as left:
+        left.run(record())
+        asyncio.run(asyncio.wait_for(recorder.drain(), 10))
+
+    assert [1, 1] == store.sequences
+    assert 1 == asyncio.run(store.get_total("openai", "k1", "req"))
 
 
 def test_a_report_tells_kind_and_place_only(caplog: pytest.LogCaptureFixture) -> None:

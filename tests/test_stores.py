@@ -1,13 +1,19 @@
 """The contract of RuntimeStore, over every store that we ship."""
 
+from pathlib import Path
+
 import pytest
 
 from coo_middleware.storage_api import storage_api
 from coo_middleware.stores import RuntimeStore
+from coo_middleware.stores.file import FileStore
 from coo_middleware.stores.http import HTTPStore
 from coo_middleware.stores.memory import MemoryStore
+from coo_middleware.stores.sqlite import SqliteStore
 from coo_middleware.testing import SECRET, Clock, FailureContract, FullStoreContract, SharedStoreContract
 from tests.conftest import Serve
+from tests.redis_server import MASTER, Server
+from tests.redis_time import RedisContract
 
 
 class TestMemory(FullStoreContract):
@@ -38,3 +44,73 @@ class TestHTTPOutOfReach(FailureContract):
 
     async def make_unreachable(self, secret: str) -> RuntimeStore:
         return HTTPStore(addr="http://127.0.0.1:9", api_key=secret)
+
+
+class TestFile(FullStoreContract):
+    """The store of one process in one JSON document."""
+
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "data.json"
+
+    async def make(self, clock: Clock) -> RuntimeStore:
+        return FileStore(path=self.path, usage_ttl_seconds=self.usage_ttl_seconds, clock=clock)
+
+
+class TestSqlite(FullStoreContract, SharedStoreContract):
+    """The store of several processes in one database."""
+
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "data.db"
+
+    async def make(self, clock: Clock) -> RuntimeStore:
+        return SqliteStore(path=self.path, usage_ttl_seconds=self.usage_ttl_seconds, clock=clock)
+
+    async def another(self, clock: Clock) -> RuntimeStore:
+        return await self.make(clock)
+
+
+class TestFileOutOfReach(FailureContract):
+    """The store of a path that leads through a file."""
+
+    async def make_unreachable(self, secret: str) -> RuntimeStore:
+        return FileStore(path=Path(__file__) / "data.json")
+
+
+class TestSqliteOutOfReach(FailureContract):
+    """The database of a path that leads through a file."""
+
+    async def make_unreachable(self, secret: str) -> RuntimeStore:
+        return SqliteStore(path=Path(__file__) / "data.db")
+
+
+class TestRedis(RedisContract):
+    """The store on one server."""
+
+    @pytest.fixture(autouse=True)
+    def _place(self, redis_url: str) -> None:
+        self.addr, self.servers = redis_url, [redis_url]
+
+
+class TestRedisCluster(RedisContract):
+    """The store on a cluster of three."""
+
+    mode = "cluster"
+
+    @pytest.fixture(autouse=True)
+    def _place(self, redis_cluster: list[Server]) -> None:
+        self.addr = ",".join(node.addr for node in redis_cluster)
+        self.servers = [f"redis://{node.addr}" for node in redis_cluster]
+
+
+class TestRedisSentinel(RedisContract):
+    """The store on a server that a sentinel names."""
+
+    mode = "sentinel"
+    master_name = MASTER
+
+    @pytest.fixture(autouse=True)
+    def _place(self, redis_sentinel: tuple[Server, Server]) -> None:
+        sentinel, master = redis_sentinel
+        self.addr, self.servers = sentinel.addr, [f"redis://{master.addr}"]

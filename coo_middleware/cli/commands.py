@@ -34,7 +34,7 @@ def doctor(config: ConfigPath = Path("coo.yaml"), as_json: AsJson = False) -> No
     try:
         findings = asyncio.run(examine(load_config(config)))
     except ConfigError as error:
-        remedy = "correct the line that is named; docs/configuration.md has every field"
+        remedy = "correct what is named; docs/configuration.md has every field"
         show([fault("configuration", line, remedy) for line in str(error).splitlines()])
         raise typer.Exit(2) from None
     show(findings)

@@ -24,11 +24,13 @@ def show_lines(findings: Sequence[Finding]) -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     width = max(len(each.check) for each in findings)
     for each in findings:
-        console.print(Text.assemble((f"{each.level:<7}", _STYLES[each.level]), f"  {each.check:<{width}}  {each.text}"))
+        console.print(
+            Text.assemble((f"{each.level:<7}", _STYLES[each.level]), f"  {each.check:<{width}}  {_shown(each.text)}")
+        )
         if each.remedy:
-            console.print(Text(f"{'':<{width + 9}}  -> {each.remedy}"))
+            console.print(f"{'':<{width + 9}}  -> {_shown(each.remedy)}")
     counts = Counter(each.level for each in findings)
-    console.print(f"\n{counts['fault']} faults, {counts['warning']} warnings")
+    console.print(f"\nfaults: {counts['fault']}, warnings: {counts['warning']}")
 
 
 def show_json(findings: Sequence[Finding]) -> None:
@@ -36,3 +38,8 @@ def show_json(findings: Sequence[Finding]) -> None:
     levels = {each.level for each in findings}
     status = next(each for each in ("fault", "warning", "ok") if each in levels)
     print(json.dumps({"status": status, "findings": [asdict(each) for each in findings]}, indent=2))  # noqa: T201
+
+
+def _shown(text: str) -> str:
+    # A key's name, or what a server says of itself, may hold what moves a terminal's cursor.
+    return "".join(each if each.isprintable() else "?" for each in text)

@@ -6,16 +6,20 @@ So its size follows the number of counters and the length of an outage, never th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, TypeAlias
 
 from coo_middleware.core.window import LEVELS
 
 CounterName: TypeAlias = tuple[str, str, str]
 
+# Halved that often, even the longest level has room for less than a second.
+_MOST_HALVINGS: Final = 22
+
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """`delta` is the sum of `samples` increments of the counter `name`, made at `time` (seconds since 1970)."""
+    """`delta` is the sum of `samples` increments of the counter `name`, the last made at `time`, in seconds since 1970."""
 
     name: CounterName
     time: float
@@ -24,50 +28,60 @@ class Amount:
 
 
 class Backlog:
-    """Gathers amounts. Beyond `limit` of them, old ones merge: to minutes, to hours, at last to one for each counter.
-    None is ever dropped.
+    """Gathers amounts, about `limit` of them: beyond that old ones merge, none is ever dropped.
+
+    First those merge that every window counts in one bucket anyway. Where that is not enough, seconds become minutes,
+    minutes hours, and the oldest one sum for each counter, sooner than a window would like: it then counts amounts as
+    newer than they are, by a bucket of the coarser level, and so a limit is never overshot.
     """
 
-    __slots__ = ("_limit", "_sums")
+    __slots__ = ("_bound", "_halvings", "_limit", "_sums")
 
     def __init__(self, limit: int) -> None:
         self._limit: Final = limit
-        self._sums: dict[tuple[CounterName, int], tuple[float, int]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._sums)
+        self._bound = limit
+        self._halvings = 0
+        self._sums: dict[tuple[CounterName, int], tuple[float, int, float]] = {}
 
     def __len__(self) -> int:
         return len(self._sums)
 
     def add(self, name: CounterName, delta: float, now: float, samples: int = 1) -> None:
-        """Adds `delta`, made at `now`."""
-        self._add(name, int(now), delta, samples)
-        if len(self._sums) > self._limit:
+        """Adds `delta`, the sum of `samples` increments, made at `now`."""
+        self._add(name, int(now), delta, samples, now)
+        if len(self._sums) > self._bound:
             self._merge(now)
 
-    def take(self) -> list[Amount]:
-        """All that has gathered; afterwards the backlog is empty."""
-        sums, self._sums = self._sums, {}
-        return [Amount(name, float(second), delta, samples) for (name, second), (delta, samples) in sums.items()]
+    def take(self, most: int) -> list[Amount]:
+        """Up to `most` amounts, the first to come; they leave the backlog."""
+        keys = list(islice(self._sums, most))
+        sums = [(name, *self._sums.pop((name, bucket))) for name, bucket in keys]
+        if not self._sums:
+            self._bound, self._halvings = self._limit, 0
+        return [Amount(name, time, delta, samples) for name, delta, samples, time in sums]
 
-    def _add(self, name: CounterName, second: int, delta: float, samples: int) -> None:
-        total, count = self._sums.get((name, second), (0.0, 0))
-        self._sums[name, second] = (total + delta, count + samples)
+    def _add(self, name: CounterName, bucket: int, delta: float, samples: int, time: float) -> None:
+        # The latest time stands for all: a bucket's begin would fall into the one before on a clock that is behind.
+        total, count, latest = self._sums.get((name, bucket), (0.0, 0, time))
+        self._sums[name, bucket] = (total + delta, count + samples, max(latest, time))
 
     def _merge(self, now: float) -> None:
-        amounts = self.take()
-        for amount in amounts:
-            self._add(amount.name, _coarse(int(amount.time), now), amount.delta, amount.samples)
-        if len(self._sums) > self._limit:
-            oldest = int(min(amount.time for amount in amounts))
-            for amount in self.take():
-                self._add(amount.name, oldest, amount.delta, amount.samples)
+        self._regroup(now)
+        while len(self._sums) > self._limit * 3 // 4 and self._halvings < _MOST_HALVINGS:
+            self._halvings += 1
+            self._regroup(now)
+        # With more counters than the limit has room for, each addition would merge again.
+        self._bound = max(self._limit, 2 * len(self._sums))
 
+    def _regroup(self, now: float) -> None:
+        sums, self._sums = self._sums, {}
+        for (name, _), (delta, samples, time) in sums.items():
+            self._add(name, self._bucket(time, now), delta, samples, time)
 
-def _coarse(second: int, now: float) -> int:
-    """The beginning of the bucket that a window reaching back to `second` counts it in."""
-    for level in LEVELS:
-        if now - second <= level.longest:
-            return second - second % level.size
-    return second - second % LEVELS[-1].size
+    def _bucket(self, time: float, now: float) -> int:
+        """The begin of the bucket in which the windows that reach back to `time` count it, 0 when none does."""
+        age = abs(now - time) * 2**self._halvings
+        for level in LEVELS:
+            if age < level.longest + level.size:  # the oldest bucket counts whole
+                return int(time // level.size) * level.size
+        return 0

@@ -90,7 +90,7 @@ class _Ring:
     def __init__(self, newest: int, kept: int) -> None:
         self._newest = newest
         self._kept: Final = kept
-        self._amounts: Final = array("d", [0.0])
+        self._amounts = array("d", [0.0])
 
     def add(self, amount: float, bucket: int, back: int) -> None:
         if bucket > self._newest:
@@ -103,6 +103,12 @@ class _Ring:
     def since(self, oldest: int) -> float:
         length = self._newest - oldest + 1
         return sum(self._amounts[-length:]) if length > 0 else 0.0
+
+    def snapshot(self) -> tuple[int, array[float]]:
+        return self._newest, self._amounts[:]
+
+    def restore(self, newest: int, amounts: array[float]) -> None:
+        self._newest, self._amounts = newest, amounts[-self._kept :]
 
     def _reach(self, buckets: int) -> None:
         self._amounts[:0] = array("d", [0.0]) * (buckets - len(self._amounts))

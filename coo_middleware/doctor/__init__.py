@@ -2,40 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from time import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from coo_middleware.doctor import memory
-from coo_middleware.doctor.finding import Finding, ok, warning
+from coo_middleware.doctor import disk, http, memory, redis
+from coo_middleware.doctor.finding import Finding, ok, refused, warning
 from coo_middleware.doctor.operations import try_operations
-from coo_middleware.stores import StoreError, open_store
+from coo_middleware.stores import RuntimeStore, StoreError, StoreSettings, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Iterator
 
     from coo_middleware.config import Config
-    from coo_middleware.stores import StoreSettings
 
-# Each has `inspect`, what can be seen from outside, and `stage`, where operations may be tried without a trace.
-_STORES: Final = {"memory": memory}
-
-# What a store of each type is told by its settings; a setting for another type is a sign of a mistake.
-_USES: Final = {
-    "memory": set[str](),
-    "file": {"path"},
-    "sqlite": {"path"},
-    "redis": {"addr", "password"},
-    "http": {"addr", "api_key"},
-}
+Clock: TypeAlias = Callable[[], float]
 
 
-async def examine(config: Config, *, clock: Callable[[], float] = time) -> list[Finding]:
-    """Visits the store that `config` names and leaves no trace in it. Operations are tried when nothing else is at
-    fault; `clock` is this machine's, in seconds since the epoch.
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """`inspect` sees what can be seen from outside. `stage` opens the store and names the counter's key on which the
+    operations may be tried, and leaves no trace where the store allows it. `uses`: which settings say where it is.
     """
-    settings = config.storage.runtime
-    visit = _STORES[settings.type]
-    findings = [*_read(config), *[each async for each in visit.inspect(settings, clock)]]
-    if all(each.level != "fault" for each in findings):
-        findings += [each async for each in _try(settings)]
+
+    uses: set[str]
+    inspect: Callable[[StoreSettings, Clock], AsyncIterator[Finding]]
+    stage: Callable[[StoreSettings], AbstractAsyncContextManager[tuple[RuntimeStore, str]]]
+
+
+async def examine(config: Config, *, clock: Clock = time) -> list[Finding]:
+    """Visits the store that `config` names. Operations are tried when nothing else is at fault; over HTTP they leave a
+    counter `coo-doctor` with the total 0, elsewhere nothing. `clock` is this machine's, in seconds since the epoch.
+    """
+    findings = list(_read(config))
+    try:
+        async for finding in _visit(config.storage.runtime, clock):
+            findings.append(finding)  # noqa: PERF401 -- what was found counts even when the next step fails
+    except (StoreError, ValueError) as error:
+        findings.append(refused("store", error))
     return findings
+
+
+async def _visit(settings: StoreSettings, clock: Clock) -> AsyncIterator[Finding]:
+    visit, is_well = _VISITS[settings.type], True
+    async for finding in visit.inspect(settings, clock):
+        is_well &= finding.level != "fault"
+        yield finding
+    if is_well:
+        async with visit.stage(settings) as (store, key_id):
+            async for finding in try_operations(store, key_id):
+                yield finding
+
+
+def _read(config: Config) -> Iterator[Finding]:
+    """Why metrics may not move and responses not come back although the store is well."""
+    settings, policy = config.storage.runtime, config.policy
+    cache = f"on for {policy.cache.ttl_seconds:g} s" if policy.cache.enabled else "off"
+    yield ok("configuration", f"the {settings.type} store; the cache is {cache}")
+    if not policy.metrics.enabled:
+        yield warning("metrics", "nothing is counted", "write true in policy.metrics.enabled")
+    for name in ("addr", "password", "api_key", "path"):
+        if getattr(settings, name) and name not in _VISITS[settings.type].uses:
+            remedy = "correct storage.runtime.type, or remove the setting"
+            yield warning("configuration", f"storage.runtime.{name} is not for the {settings.type} store", remedy)
+
+
+@asynccontextmanager
+async def _open(settings: StoreSettings) -> AsyncIterator[tuple[RuntimeStore, str]]:
+    async with open_store(settings) as store:
+        yield store, "doctor"
+
+
+_VISITS: Final = {
+    "memory": _Visit(set(), memory.inspect, _open),
+    "redis": _Visit({"addr", "password"}, redis.inspect, redis.stage),
+    "http": _Visit({"addr", "api_key"}, http.inspect, _open),
+    "file": _Visit({"path"}, disk.inspect_file, disk.stage),
+    "sqlite": _Visit({"path"}, disk.inspect_sqlite, disk.stage),
+}

@@ -1,29 +1,34 @@
-"""What can be seen of the stores of one file, file and sqlite: the folder, the rights, the space, the lock, the data."""
+"""What can be seen of a store that is one file, file or sqlite: rights, space, lock and data."""
 
 from __future__ import annotations
 
-import json
+import glob
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.doctor.finding import Finding, fault, ok, warning
-from coo_middleware.stores import StoreError
+from coo_middleware.doctor.finding import Finding, fault, in_bytes, ok, refused, warning
+from coo_middleware.stores import StoreError, open_store
+from coo_middleware.stores.database import is_busy
 from coo_middleware.stores.disk import locate, locked, prepare
+from coo_middleware.stores.state import VersionError, decode
 from coo_middleware.stores.tables import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from coo_middleware.stores import StoreSettings
+    from coo_middleware.stores import RuntimeStore, StoreSettings
 
 # What the guard gives a write: a database that is locked for longer costs an increment its deadline.
 _LOCK_SECONDS: Final = 0.25
 _SLOW_BYTES: Final = 8_388_608
+
+_RESTORE: Final = "look at the disk; put a copy in its place, or let the next start set it aside and begin anew"
 
 
 async def inspect_file(settings: StoreSettings, _clock: Callable[[], float]) -> AsyncIterator[Finding]:
@@ -40,11 +45,12 @@ async def inspect_sqlite(settings: StoreSettings, _clock: Callable[[], float]) -
         yield finding
 
 
-@contextmanager
-def stage(settings: StoreSettings) -> Iterator[StoreSettings]:
-    """A file of the same type on the same disk, which is gone afterwards."""
+@asynccontextmanager
+async def stage(settings: StoreSettings) -> AsyncIterator[tuple[RuntimeStore, str]]:
+    """A store of the same type on the same disk, which is gone afterwards: the service may hold the lock of its own."""
     with _scratch(locate(settings.path)) as folder:
-        yield replace(settings, path=str(Path(folder) / "data"))
+        async with open_store(replace(settings, path=str(Path(folder, "data")))) as store:
+            yield store, "doctor"
 
 
 def _scratch(path: Path) -> TemporaryDirectory[str]:
@@ -75,13 +81,15 @@ def _inspect_folder(path: Path, max_bytes: int) -> Iterator[Finding]:
     yield ok("permissions", f"{path.parent} can be written, or made")
     if free < max_bytes:
         remedy = "make room, or lower storage.runtime.max_bytes"
-        yield warning("space", f"{_size(free)} are left, and responses may take {_size(max_bytes)}", remedy)
+        yield warning("space", f"{in_bytes(free)} are left, and responses may take {in_bytes(max_bytes)}", remedy)
     else:
-        yield ok("space", f"{_size(free)} are left")
+        yield ok("space", f"{in_bytes(free)} are left")
 
 
 def _judge_rights(path: Path) -> Iterator[Finding]:
-    if path.stat().st_mode & 0o077:
+    with path.open("r+b") as file:
+        mode = os.fstat(file.fileno()).st_mode
+    if mode & 0o077:
         yield warning("privacy", f"{path} is open to other users", "take the right away: chmod go= on the file")
 
 
@@ -100,16 +108,16 @@ def _read_document(path: Path) -> Iterator[Finding]:
     except VersionError as error:
         yield fault("data", f"{path}: {error}", "run the program that wrote it, or name another file")
     except ValueError:
-        yield fault("data", f"{path} is no document of ours", "restore it, or let the next start set it aside")
+        yield fault("data", f"{path} is no document of ours", _RESTORE)
     else:
         yield _judge_size(path, len(content))
 
 
 def _judge_size(path: Path, size: int) -> Finding:
     if size < _SLOW_BYTES:
-        return ok("data", f"{path} is sound and has {_size(size)}")
+        return ok("data", f"{path} is sound and has {in_bytes(size)}")
     remedy = "write type: sqlite, or lower policy.cache.ttl_seconds or storage.runtime.max_bytes"
-    return warning("data", f"{path} has {_size(size)}, and every change writes all of it", remedy)
+    return warning("data", f"{path} has {in_bytes(size)}, and every change writes all of it", remedy)
 
 
 def _read_database(path: Path) -> Iterator[Finding]:
@@ -121,8 +129,26 @@ def _read_database(path: Path) -> Iterator[Finding]:
 
 
 def _look_into(path: Path, db: sqlite3.Connection) -> Iterator[Finding]:
-    faults = [row[0] for row in db.execute("PRAGMA quick_check(1)") if row[0] != "ok"]
-    if faults:
-        raise sqlite3.DatabaseError(faults[0])
+    check = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if check != "ok":
+        yield fault("data", f"{path} is damaged: {check}", _RESTORE)
+        return
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    ...
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if version != VERSION and (version or tables):
+        yield fault("data", f"{path} is another program's or version's", "name another file, or move this one away")
+        return
+    size = sum(each.stat().st_size for each in path.parent.glob(f"{glob.escape(path.name)}*"))
+    yield ok("data", f"{path} is sound and has {in_bytes(size)}")
+    if (journal := db.execute("PRAGMA journal_mode").fetchone()[0]) != "wal" and tables:
+        yield warning("journal", f"WAL is off ({journal})", "end other programs on it; the next start switches it on")
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("ROLLBACK")
+    yield ok("lock", "a write is let in at once")
+
+
+def _explain(path: Path, error: sqlite3.Error) -> Finding:
+    if is_busy(error):
+        text = f"{path} has been locked by another program for {_LOCK_SECONDS:g} s, longer than a write waits"
+        return fault("lock", text, "see which one it is (fuser, lsof) and end it")
+    return fault("data", f"{path}: {error}", _RESTORE)

@@ -41,3 +41,12 @@ def refused(check: str, error: Exception) -> Finding:
     """The fault that one of our own errors tells: what is wrong; and the way out."""
     text, _, remedy = str(error).rpartition("; ")
     return fault(check, text or remedy, remedy if text else "see the store's own log")
+
+
+def in_bytes(number: float) -> str:
+    """`number` bytes in a unit that suits it."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.4g} {unit}"
+        number /= 1024
+    return f"{number:.1f} GiB"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import statistics
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import count
 from time import perf_counter, time
@@ -14,7 +15,7 @@ from coo_middleware.doctor.finding import Finding, fault, refused
 from coo_middleware.stores import Increment, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from coo_middleware.stores import RuntimeStore
 
@@ -93,7 +94,9 @@ async def _time(operation: _Operation) -> Finding:
 def _judge(operation: _Operation, median: float) -> Finding:
     text = f"{median:.2f} ms, the deadline is {operation.deadline:g} ms"
     if median >= operation.deadline:
-        return Finding(operation.name, "fault", f"{text}: it is given up and the request goes on without", _SLOW, median)
+        return Finding(
+            operation.name, "fault", f"{text}: it is given up and the request goes on without", _SLOW, median
+        )
     if median >= operation.deadline / 2:
         return Finding(operation.name, "warning", text, _SLOW, median)
     return Finding(operation.name, "ok", text, milliseconds=median)

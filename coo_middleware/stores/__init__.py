@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 StoreType: TypeAlias = Literal["memory", "redis", "http", "file", "sqlite"]
+RedisMode: TypeAlias = Literal["standalone", "sentinel", "cluster"]
 
 LATENCY: Final = "latency"
 MAX_KEY_BYTES: Final = 2048
@@ -24,7 +25,10 @@ MAX_KEY_BYTES: Final = 2048
 # A class is imported when it is asked for: nobody pays for another store's client.
 _CLASSES: Final = {
     "memory": "coo_middleware.stores.memory:MemoryStore",
+    "redis": "coo_middleware.stores.redis:RedisStore",
     "http": "coo_middleware.stores.http:HTTPStore",
+    "file": "coo_middleware.stores.file:FileStore",
+    "sqlite": "coo_middleware.stores.sqlite:SqliteStore",
 }
 
 
@@ -45,9 +49,32 @@ class StoreSettings:
     type: StoreType = "memory"
     """Which store keeps metrics and responses."""
     addr: str = field(default="", repr=False)
-    """redis: host:port or a redis://, rediss:// or unix:// URL; http: the base URL."""
+    """redis: host:port or a redis://, rediss:// or unix:// URL, in the modes sentinel and cluster several host:port
+    with commas between them; http: the base URL."""
+    mode: RedisMode = "standalone"
+    """redis: one server, one found through sentinels, or a cluster."""
+    master_name: str = ""
+    """redis: by which name the sentinels know the server."""
+    username: str = ""
+    """redis: the ACL user."""
     password: str = field(default="", repr=False)
     """redis: the password."""
+    sentinel_password: str = field(default="", repr=False)
+    """redis: the password of the sentinels themselves."""
+    tls_ca_file: str = ""
+    """redis: the certificates to trust in place of the system's, for a rediss:// address."""
+    tls_cert_file: str = ""
+    """redis: our own certificate, for a server that asks for one."""
+    tls_key_file: str = ""
+    """redis: the key of that certificate, unless its file holds it."""
+    key_prefix: str = ""
+    """redis: what the name of every key begins with."""
+    max_connections: Annotated[int, Ge(1), Le(10_000)] = 50
+    """redis: the most connections open at once."""
+    connect_timeout_seconds: Annotated[float, Ge(0.01), Le(60)] = 1.0
+    """redis: the most that connecting may take, in seconds."""
+    timeout_seconds: Annotated[float, Ge(0.01), Le(60)] = 1.0
+    """redis: the most that one command may take, connecting included, in seconds."""
     api_key: str = field(default="", repr=False)
     """http: the bearer token."""
     path: str = ""
@@ -55,9 +82,9 @@ class StoreSettings:
     usage_ttl_seconds: Annotated[float, Ge(1), Le(86_400)] = 60.0
     """How long a usage counter lives from its first increment, in seconds."""
     max_bytes: Annotated[int, Ge(65_536)] = 268_435_456
-    """memory: the most that stored responses may take, in bytes."""
+    """memory, file, sqlite: the most that stored responses may take, in bytes."""
     max_entries: Annotated[int, Ge(1)] = 100_000
-    """memory: how many responses may be stored."""
+    """memory, file, sqlite: how many responses may be stored."""
 
 
 @dataclass(frozen=True, slots=True)

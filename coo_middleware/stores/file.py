@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
-from pathlib import Path
-from threading import Lock
 from time import time
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from coo_middleware.core.window import LONGEST_WINDOW
-from coo_middleware.stores import RuntimeStore, StoreError, check_increments, check_key, check_ttl
-from coo_middleware.stores.disk import locate, lock, prepare, set_aside, unlock
+from coo_middleware.stores import RuntimeStore, StoreError, check_increments, check_key, check_ttl, check_writer
+from coo_middleware.stores.disk import locate
+from coo_middleware.stores.keeper import Keeper
 from coo_middleware.stores.memory import MemoryStore
-from coo_middleware.stores.state import State, VersionError, decode, encode
-from coo_middleware.stores.worker import Hand, Job, Worker
+from coo_middleware.stores.worker import Worker
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Awaitable, Callable, Sequence
 
     from coo_middleware.stores import Increment, StoreSettings
+    from coo_middleware.stores.keeper import Book
 
 T = TypeVar("T")
 
@@ -57,7 +54,7 @@ class FileStore(RuntimeStore):
                 usage_ttl_seconds=usage_ttl_seconds, max_bytes=max_bytes, max_entries=max_entries, clock=clock
             )
 
-        self._keeper: Final = _Keeper(self._path, make, clock)
+        self._keeper: Final = Keeper(self._path, make, clock)
         self._worker: Final = Worker("coo-file", self._keeper, RETRY_SECONDS)
 
     @classmethod
@@ -88,7 +85,7 @@ class FileStore(RuntimeStore):
         await self._save()
 
     async def get_usage(self, provider: str, key_id: str, metric: str) -> float:
-        return await self._ask(lambda memory: memory.get_usage(provider, key_id, metric))
+        return await self._ask(lambda book: book.memory.get_usage(provider, key_id, metric))
 
     async def set_usage(self, provider: str, key_id: str, metric: str, value: float) -> None:
         await self._change(lambda book: book.memory.set_usage(provider, key_id, metric, value))
@@ -121,7 +118,7 @@ class FileStore(RuntimeStore):
         """Forgets what is stored under `key`, if anything, at once."""
         await self._change(lambda book: book.memory.delete_cache(key))
 
-    async def _ask(self, question: Callable[[_Book], Awaitable[T]]) -> T:
+    async def _ask(self, question: Callable[[Book], Awaitable[T]]) -> T:
         while True:
             # No question awaits anything, so that the thread never waits for an event loop.
             with self._keeper.lock:
@@ -129,8 +126,8 @@ class FileStore(RuntimeStore):
                     return await question(self._keeper.book)
             await self._save()
 
-    async def _change(self, change: Callable[[_Book], Awaitable[None]]) -> None:
-        async def changed(book: _Book) -> int:
+    async def _change(self, change: Callable[[Book], Awaitable[None]]) -> None:
+        async def changed(book: Book) -> int:
             await change(book)
             self._keeper.changes += 1
             return self._keeper.losses
@@ -151,85 +148,3 @@ class FileStore(RuntimeStore):
             f"{self._path} could not be opened or written: {error.strerror}; look at the folder's rights and the "
             "disk's free space"
         )
-
-
-class _Book:
-    """What a document holds: memory, and beside it when responses expire and what writers sent last."""
-
-    def __init__(self, memory: MemoryStore, state: State, now: float) -> None:
-        self.memory: Final = memory
-        self._expires: Final = {key: expires for key, (expires, _) in state.responses.items()}
-        self._writers: Final = state.writers
-        # In the order of their expiry: memory takes the last one as the one used last.
-        responses = sorted(state.responses.items(), key=lambda each: each[1][0])
-        memory.restore(
-            state.counters, ((key, value, expires - now) for key, (expires, value) in responses if expires > now)
-        )
-
-    async def apply(self, writer: str, sequence: int, increments: Sequence[Increment], now: float) -> None:
-        last, _ = self._writers.get(writer, (0, now))
-        self._writers[writer] = max(last, sequence), now
-        if sequence > last:
-            await self.memory.apply(writer, sequence, increments)
-
-    async def set_cache(self, key: str, value: bytes, ttl_seconds: float, now: float) -> None:
-        await self.memory.set_cache(key, value, ttl_seconds)
-        self._expires[key] = now + ttl_seconds
-
-    def snapshot(self, now: float) -> State:
-        """Copies, without what expired or was forgotten."""
-        for writer in [name for name, (_, used) in self._writers.items() if used < now - LONGEST_WINDOW]:
-            del self._writers[writer]
-        counters, responses = self.memory.snapshot()
-        for key in self._expires.keys() - responses.keys():
-            del self._expires[key]
-        return State(
-            counters, {key: (self._expires[key], value) for key, value in responses.items()}, dict(self._writers)
-        )
-
-
-class _Keeper(Hand[None]):
-    """The document on the disk and the book in memory. `changes` counts the changes made to the book, `losses` how
-    often some of them were given up. Whoever looks at any of the three holds `lock`.
-    """
-
-    def __init__(self, path: Path, make: Callable[[], MemoryStore], clock: Callable[[], float]) -> None:
-        self._path: Final = path
-        self._make: Final = make
-        self._clock: Final = clock
-        self.lock = Lock()
-        self.book: _Book | None = None
-        self.changes = self.losses = self._written = 0
-        self._held = -1
-
-    def work(self, jobs: Sequence[Job[None]]) -> None:
-        if self.book is None:
-            self._open()
-        self._write()
-        for job in jobs:
-            job.future.set_result(None)
-
-    def rest(self) -> bool:
-        self._write()
-        return False
-
-    def close(self) -> None:
-        try:
-            # A change may come while the last ones are written.
-            while not self._retire():
-                self._write()
-        except BaseException:
-            self.losses += 1
-            raise
-        finally:
-            self._forget()
-            if self._held >= 0: 
-                unlock(self._held)
-                self._held = -1
-
-    def before_fork(self) -> None:
-        """The parent process keeps file and lock."""
-
-    def after_fork(self) -> None:
-        """Closing the copy of the descriptor leaves the parent its lock."""
-        self.lock = Lock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
 from coo_middleware.core.breaker import Breaker
@@ -47,7 +48,7 @@ class Guard(RuntimeStore):
         self._probe_seconds: Final = probe_seconds
         self._breaker: Final = Breaker(_FAULTS)
         self._probe: asyncio.Task[None] | None = None
-        self._is_closed = False
+        self._may_probe = True
 
     @property
     def is_up(self) -> bool:
@@ -56,21 +57,24 @@ class Guard(RuntimeStore):
 
     async def open(self) -> None:
         """Opens the store, or begins to ask for it in the background: an application starts without it."""
+        self._may_probe = False
         await self._end_probe()
-        self._is_closed = False
         try:
             await self._reach(_START_SECONDS)
         except Exception as error:
-            # Even for a busy one: what did not open needs the probe, which opens it.
+            # Even of a busy one: what did not open needs the probe, which opens it.
             if self._breaker.trip():
                 self._report(error)
-            self._start_probe()
         else:
             self._recover()
+        finally:
+            self._may_probe = True
+        if self._breaker.is_open:
+            self._start_probe()
 
     async def close(self) -> None:
         """Ends the probing and closes the store. Raises StoreError when that fails."""
-        self._is_closed = True
+        self._may_probe = False
         await self._end_probe()
         await _within(_CLOSE_SECONDS, self.store.close)
 
@@ -134,13 +138,11 @@ class Guard(RuntimeStore):
 
     async def _ask(self) -> None:
         """Asks until the store answers. The pause varies, so that many processes do not ask in step."""
-        while self._breaker.is_open:
+        while self._breaker.is_open and self._probe is asyncio.current_task():
             await asyncio.sleep(self._probe_seconds * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
-            try:
+            with suppress(Exception):  # the outage is in the log already
                 await self._reach(_PROBE_OPEN_SECONDS)
-            except Exception:  # noqa: S112 -- the outage is in the log already
-                continue
-            self._recover()
+                self._recover()
 
     def _recover(self) -> None:
         if self._breaker.reset():
@@ -152,7 +154,7 @@ class Guard(RuntimeStore):
         logger.error("the store is out of reach, requests go on without it: %s", text)
 
     def _start_probe(self) -> None:
-        if not self._is_closed and (self._probe is None or self._probe.done() or not _is_ours(self._probe)):
+        if self._may_probe and (self._probe is None or self._probe.done() or not _is_ours(self._probe)):
             self._probe = asyncio.get_running_loop().create_task(self._ask())
 
     async def _end_probe(self) -> None:

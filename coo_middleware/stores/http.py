@@ -16,7 +16,7 @@ from coo_middleware.stores import (
     check_ttl,
     check_window,
 )
-from coo_middleware.stores.http_channel import Channel, HTTPClient, LostError
+from coo_middleware.stores.http_channel import Channel, LostError
 from coo_middleware.stores.http_layout import (
     LayoutError,
     cache_path,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from coo_middleware.stores import Increment, StoreSettings
+    from coo_middleware.stores.http_lane import HTTPClient
     from coo_middleware.stores.http_layout import Parts
 
 

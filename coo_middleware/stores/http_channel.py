@@ -4,57 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from coo_middleware.stores import StoreBusyError, StoreError
+from coo_middleware.stores.http_lane import POOL_SECONDS, HTTPClient, HTTPResponse, Lane
 from coo_middleware.stores.http_layout import JSON_TYPE, LayoutError, decode_json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
-    from contextlib import AbstractAsyncContextManager
-
-    import httpx
+    from collections.abc import Mapping
 
     from coo_middleware.core.document import Document
 
-# Long enough for a burst to pass, and below any deadline: a pool in use must not look like a dead store.
-_POOL_SECONDS: Final = 0.05
-# uvicorn closes an idle connection after 5 s; a request must not be sent on one that is just being closed.
-_KEEPALIVE_SECONDS: Final = 4.0
 _ADVICE: Final = {
     401: "api_key is not the server's; set storage.runtime.api_key",
     403: "api_key is not allowed this; set storage.runtime.api_key",
     404: "no storage API is there; set storage.runtime.addr to its base URL",
     413: "the request is longer than the server takes; raise storage.api.max_request_bytes there",
 }
-
-
-class HTTPResponse(Protocol):
-    """What is used of a client's response."""
-
-    @property
-    def status_code(self) -> int: ...
-
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-
-    def aiter_raw(self) -> AsyncIterator[bytes]: ...
-
-
-class HTTPClient(Protocol):
-    """What is used of `httpx.AsyncClient`, and of any other client of the same interface."""
-
-    def stream(
-        self,
-        method: str,
-        url: str,
-        *,
-        content: bytes | None,
-        headers: Mapping[str, str],
-        timeout: tuple[float, float, float, float],
-        follow_redirects: bool,
-    ) -> AbstractAsyncContextManager[HTTPResponse]: ...
 
 
 class LostError(StoreError):
@@ -92,11 +59,12 @@ class Reply:
 
 
 class Channel:
-    """Requests to the server at the base URL `addr`, each within `timeout_seconds`, neither repeated nor redirected.
+    """Requests to the server at the base URL `addr`, each within `timeout_seconds`, neither repeated nor redirected,
+    at most `max_connections` at a time.
 
-    Without a `client` it has one of its own for each event loop, with at most `max_connections`, which takes nothing
-    from the environment. An answer of more than `max_bytes` is refused. Raises ValueError unless addr is an http or
-    https URL without user, query and fragment, and api_key printable ASCII.
+    Without a `client` it has one of its own for each event loop, which takes nothing from the environment. An answer
+    of more than `max_bytes` is refused. Raises ValueError unless addr is an http or https URL without user, query and
+    fragment, and api_key printable ASCII.
     """
 
     def __init__(
@@ -114,19 +82,19 @@ class Channel:
         self._timeout: Final = timeout_seconds
         self._max_connections: Final = max_connections
         self._max_bytes: Final = max_bytes
-        self._given: Final = client
-        self._clients: Final[dict[asyncio.AbstractEventLoop, httpx.AsyncClient]] = {}
+        self._client: Final = client
+        self._lanes: Final[dict[asyncio.AbstractEventLoop, Lane]] = {}
 
     def open(self) -> None:
         """Makes the client of the running loop, so that no request waits for its import. Nothing is sent."""
-        self._client()
+        self._lane()
 
     async def close(self) -> None:
         """Closes the connections of the running loop, and forgets those of loops that have ended."""
         self._forget_ended()
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        lane = self._lanes.pop(asyncio.get_running_loop(), None)
+        if lane is not None:
+            await lane.close()
 
     async def send(self, method: str, path: str, body: bytes | None = None) -> Reply:
         """The answer to one request. Raises StoreError when there is none: StoreBusyError when all connections stay
@@ -134,26 +102,27 @@ class Channel:
         """
         attempt = f"{method} /{path.split('/')[1]} at {self._place}"
         try:
-            async with asyncio.timeout(self._timeout), self._stream(method, path, body) as response:
-                media = _media_type(response.headers)
-                return Reply(attempt, response.status_code, media, await self._read_content(response, attempt))
+            async with asyncio.timeout(self._timeout):
+                return await self._lane().run(lambda client: self._exchange(client, method, path, body, attempt))
         except StoreError:
             raise
         except Exception as error:
             raise self._explain(error, attempt) from error
 
-    def _stream(self, method: str, path: str, body: bytes | None) -> AbstractAsyncContextManager[HTTPResponse]:
+    async def _exchange(self, client: HTTPClient, method: str, path: str, body: bytes | None, attempt: str) -> Reply:
         seconds = self._timeout
-        return self._client().stream(
+        async with client.stream(
             method,
             self._base + path,
             content=body,
             headers=self._headers,
-            timeout=(seconds, seconds, seconds, min(seconds, _POOL_SECONDS)),
+            timeout=(seconds, seconds, seconds, min(seconds, POOL_SECONDS)),
             follow_redirects=False,
-        )
+        ) as response:
+            content = await self._read(response, attempt)
+            return Reply(attempt, response.status_code, _media_type(response.headers), content)
 
-    async def _read_content(self, response: HTTPResponse, attempt: str) -> bytes:
+    async def _read(self, response: HTTPResponse, attempt: str) -> bytes:
         chunks, size = [], 0
         async for chunk in response.aiter_raw():
             size += len(chunk)
@@ -168,24 +137,20 @@ class Channel:
         if "PoolTimeout" in kinds:
             return StoreBusyError(f"{attempt}: all connections are in use; send less at once, or to more servers")
         if kinds & {"TimeoutError", "TimeoutException"}:
-            return StoreError(
-                f"{attempt}: no answer within {self._timeout:g} s; is the server overloaded?"
-            )
+            return StoreError(f"{attempt}: no answer within {self._timeout:g} s; is the server overloaded?")
         return LostError(f"{attempt}: {type(error).__name__}; is the server running, and storage.runtime.addr right?")
 
-    def _client(self) -> HTTPClient:
-        """The client of the running loop: its connections cannot be used on another one."""
-        if self._given is not None:
-            return self._given
+    def _lane(self) -> Lane:
+        """That of the running loop: connections cannot be used on another one."""
         loop = asyncio.get_running_loop()
-        if loop not in self._clients:
+        if loop not in self._lanes:
             self._forget_ended()
-            self._clients[loop] = _make_client(self._max_connections)
-        return self._clients[loop]
+            self._lanes[loop] = Lane(self._client, self._max_connections)
+        return self._lanes[loop]
 
     def _forget_ended(self) -> None:
-        for loop in [each for each in self._clients if each.is_closed()]:
-            del self._clients[loop]
+        for loop in [each for each in self._lanes if each.is_closed()]:
+            del self._lanes[loop]
 
 
 def _read_addr(addr: str) -> tuple[str, str]:
@@ -208,13 +173,6 @@ def _make_headers(api_key: str) -> dict[str, str]:
     # What is compressed could be of any size unpacked, so nothing is asked for that needs unpacking.
     headers = {"accept": JSON_TYPE, "accept-encoding": "identity", "content-type": JSON_TYPE}
     return headers | {"authorization": f"Bearer {api_key}"} if api_key else headers
-
-
-def _make_client(max_connections: int) -> httpx.AsyncClient:
-    import httpx
-
-    limits = httpx.Limits(max_connections=max_connections, keepalive_expiry=_KEEPALIVE_SECONDS)
-    return httpx.AsyncClient(limits=limits, trust_env=False)
 
 
 def _media_type(headers: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ from coo_middleware.stores import (
 )
 
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from coo_middleware.stores import Increment, StoreSettings
@@ -160,7 +160,9 @@ class MemoryStore(RuntimeStore):
             # Not self._responses[key], which would make every response the one used last.
             return counters, {key: Cache.__getitem__(self._responses, key) for key in self._responses}
 
-    def restore(self, counters: Mapping[Counter, Sequence[Sums]], responses: Iterable[tuple[str, bytes, float]]) -> None:
+    def restore(
+        self, counters: Mapping[Counter, Sequence[Sums]], responses: Iterable[tuple[str, bytes, float]]
+    ) -> None:
         """Takes what `snapshot` gave into an empty store: of a response its key, its value and its seconds to live."""
         for (provider, key_id, metric), sums in counters.items():
             self._counter(provider, key_id, metric, self._clock()).restore(sums)
@@ -218,9 +220,17 @@ class _Sum:
             if now < self._expires:
                 self._value += amount
             else:
-                self.set(amount, now - age)
+                self.set(amount, now)
         self.total += amount
         self._windows.add(amount, now, age)
+
+    def snapshot(self) -> tuple[Sums, ...]:
+        return (Sums(self._value, self._expires, self.total, self._windows.snapshot()),)
+
+    def restore(self, sums: Sequence[Sums]) -> None:
+        (only,) = sums
+        self._value, self._expires, self.total = only.value, only.expires, only.total
+        self._windows.restore(only.windows)
 
 
 class _Mean:
@@ -247,6 +257,14 @@ class _Mean:
     def add(self, amount: float, samples: int, now: float, age: float) -> None:
         self._amounts.add(amount, 1, now, age)
         self._samples.add(samples, 1, now, age)
+
+    def snapshot(self) -> tuple[Sums, ...]:
+        return self._amounts.snapshot() + self._samples.snapshot()
+
+    def restore(self, sums: Sequence[Sums]) -> None:
+        amounts, samples = sums
+        self._amounts.restore([amounts])
+        self._samples.restore([samples])
 
 
 def _ratio(amount: float, samples: float) -> float:

@@ -44,7 +44,7 @@ def read_address(addr: str, mode: RedisMode) -> RedisAddress:
     try:
         parts = urlsplit(addr if mark else f"redis://{addr}")
         address = _read_unix(parts) if parts.scheme == "unix" else _read_hosts(parts, mode)
-    except (LookupError, ValueError):
+    except ValueError:
         address = None
     # Raised out here: what is chained would repeat the address, and with it a password.
     if address is None:
@@ -99,14 +99,16 @@ def _read_hosts(parts: SplitResult, mode: RedisMode) -> RedisAddress:
 
 def _read_node(host: str, mode: RedisMode) -> tuple[str, int]:
     parts = urlsplit(f"//{host.strip()}")
-    if not parts.hostname or parts.port == 0:
+    if not parts.hostname or "," in parts.hostname or parts.port == 0:
         raise ValueError
     return parts.hostname, parts.port or _PORTS[mode]
 
 
 def _read_database(parts: SplitResult, database: str = "") -> int:
     for name, value in parse_qsl(parts.query, strict_parsing=bool(parts.query)):
-        database = {"db": value}[name]
+        if name != "db":
+            raise ValueError
+        database = value
     if database and not (database.isascii() and database.isdigit()):
         raise ValueError
     return int(database or 0)

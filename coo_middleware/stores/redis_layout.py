@@ -10,8 +10,8 @@
 | `writer:{id}` | the number of the last batch of that writer; lives 35 days from its last use |
 
 `:` and `%` inside a name are percent-encoded. On a cluster the provider and the key stand in braces, which are encoded
-inside a name, so that all keys of one provider's key lie in one slot: `usage:{openai:key1}:req`; and a writer has a mark
-for each of them, `writer:{openai:key1}:id`.
+inside a name, so that all keys of one provider's key lie in one slot: `usage:{openai:key1}:req`; and a writer has a
+mark for each of them, `writer:{openai:key1}:id`.
 """
 
 from __future__ import annotations

@@ -92,13 +92,13 @@ class SqliteStore(RuntimeStore):
 
     async def get_usage(self, provider: str, key_id: str, metric: str) -> float:
         check_counter(provider, key_id, metric)
-        return await self._read(lambda db: tables.read_usage(db, provider, key_id, metric, self._clock()))
+        return await self._read(lambda db: tables.read_usage(db, (provider, key_id, metric), self._clock()))
 
     async def set_usage(self, provider: str, key_id: str, metric: str, value: float) -> None:
         check_counter(provider, key_id, metric)
         check_amount(value)
         ttl = self._usage_ttl
-        await self._write(lambda db: tables.set_usage(db, provider, key_id, metric, value, self._clock() + ttl))
+        await self._write(lambda db: tables.set_usage(db, (provider, key_id, metric), value, self._clock() + ttl))
 
     async def increment_usage(self, provider: str, key_id: str, metric: str, delta: float) -> None:
         check_counter(provider, key_id, metric)
@@ -109,13 +109,13 @@ class SqliteStore(RuntimeStore):
         check_counter(provider, key_id, metric)
         check_window(window_seconds)
         return await self._read(
-            lambda db: tables.read_window(db, provider, key_id, metric, window_seconds, self._clock())
+            lambda db: tables.read_window(db, (provider, key_id, metric), window_seconds, self._clock())
         )
 
     async def get_total(self, provider: str, key_id: str, metric: str) -> float:
         """Every increment since the file was made."""
         check_counter(provider, key_id, metric)
-        return await self._read(lambda db: tables.read_total(db, provider, key_id, metric))
+        return await self._read(lambda db: tables.read_total(db, (provider, key_id, metric)))
 
     async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
         """Applies a batch once; a writer's number is remembered for 35 days after it wrote last."""

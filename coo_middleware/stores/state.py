@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from coo_middleware.core.window import LEVELS
 from coo_middleware.stores import LATENCY
-from coo_middleware.stores.memory import Sums
+from coo_middleware.stores.memory import Counter, Sums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from coo_middleware.stores.memory import Counter
 
     Rings: TypeAlias = dict[int, tuple[int, array[float]]]
 

@@ -5,7 +5,7 @@ where something is written; times are seconds since the epoch.
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from coo_middleware.core.window import LEVELS, LONGEST_WINDOW, bucket_span
 from coo_middleware.stores import LATENCY
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from coo_middleware.stores import Increment
+
+Counter: TypeAlias = tuple[str, str, str]
 
 VERSION: Final = 1
 # What a response takes beside its key and its value: the key once more, in its index, not counted.
@@ -45,7 +47,7 @@ CREATE TRIGGER response_again AFTER UPDATE OF size ON responses
 CREATE TRIGGER response_out AFTER DELETE ON responses
     BEGIN UPDATE stored SET entries = entries - 1, bytes = bytes - old.size; END;
 PRAGMA user_version = {VERSION};
-"""
+"""  # noqa: S608
 
 _COUNTER: Final = "provider = :provider AND key_id = :key_id AND metric = :metric"
 _CURRENT: Final = f"SELECT amount, samples FROM counters WHERE {_COUNTER} AND :now < expires"  # noqa: S608
@@ -88,39 +90,32 @@ DELETE FROM responses WHERE key IN (SELECT key FROM responses WHERE expires <= ?
 """
 
 
-def read_usage(connection: Connection, provider: str, key_id: str, metric: str, now: float) -> float:
+def read_usage(connection: Connection, counter: Counter, now: float) -> float:
     """A counter's value in the current period."""
-    names = {"provider": provider, "key_id": key_id, "metric": metric, "now": now}
-    return _value(metric, connection.execute(_CURRENT, names).fetchone())
+    return _read(connection, _CURRENT, counter, now=now)
 
 
-def read_window(connection: Connection, provider: str, key_id: str, metric: str, seconds: float, now: float) -> float:
+def read_window(connection: Connection, counter: Counter, seconds: float, now: float) -> float:
     """A counter's increments of the last `seconds`."""
     size, oldest = bucket_span(seconds, now)
-    names = {"provider": provider, "key_id": key_id, "metric": metric, "size": size, "oldest": oldest}
-    return _value(metric, connection.execute(_WINDOW, names).fetchone())
+    return _read(connection, _WINDOW, counter, size=size, oldest=oldest)
 
 
-def read_total(connection: Connection, provider: str, key_id: str, metric: str) -> float:
+def read_total(connection: Connection, counter: Counter) -> float:
     """All increments of a counter."""
-    names = {"provider": provider, "key_id": key_id, "metric": metric}
-    return _value(metric, connection.execute(_TOTAL, names).fetchone())
+    return _read(connection, _TOTAL, counter)
 
 
-def set_usage(connection: Connection, provider: str, key_id: str, metric: str, value: float, ends: float) -> None:
+def set_usage(connection: Connection, counter: Counter, value: float, ends: float) -> None:
     """Sets a counter's value in the period that ends at `ends`."""
-    names = {"provider": provider, "key_id": key_id, "metric": metric, "value": float(value), "ends": ends}
-    connection.execute(_SET, names)
+    connection.execute(_SET, _name(counter) | {"value": float(value), "ends": ends})
 
 
 def add(connection: Connection, increment: Increment, now: float, ttl: float) -> None:
     """Adds to a counter, its windows and its total; `ttl` is how long a period lasts."""
     young = increment.age < ttl
     delta, samples = float(increment.delta), float(increment.samples)
-    names = {
-        "provider": increment.provider,
-        "key_id": increment.key_id,
-        "metric": increment.metric,
+    names = _name((increment.provider, increment.key_id, increment.metric)) | {
         "delta": delta,
         "samples": samples,
         "recent": delta if young else 0.0,
@@ -199,8 +194,13 @@ def trim_windows(connection: Connection, after: int, now: float) -> int:
     return counters[-1] if len(counters) == _COUNTERS_PER_STEP else 0
 
 
-def _value(metric: str, row: tuple[float | None, float | None] | None) -> float:
+def _name(counter: Counter) -> dict[str, str | float]:
+    return dict(zip(("provider", "key_id", "metric"), counter, strict=True))
+
+
+def _read(connection: Connection, question: str, counter: Counter, **values: float) -> float:
+    row = connection.execute(question, _name(counter) | values).fetchone()
     amount, samples = row or (None, None)
-    if metric == LATENCY:
+    if counter[2] == LATENCY:
         return (amount or 0.0) / samples if samples else 0.0
     return amount or 0.0

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from asyncio import wrap_future
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -155,8 +156,8 @@ def _gather(queue: SimpleQueue[Job[C] | None], patience: float) -> list[Job[C] |
     return jobs
 
 
-_WORKERS: Final[WeakSet[Worker[object]]] = WeakSet()
-_PAUSED: Final[list[Worker[object]]] = []
+_WORKERS: Final[WeakSet[Worker[Any]]] = WeakSet()
+_PAUSED: Final[list[Worker[Any]]] = []
 
 
 def _before_fork() -> None:

@@ -1,0 +1,108 @@
+"""The requests of one event loop: its client, how many may be under way, and how one ends whose caller gives up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from anyio import CancelScope
+
+from coo_middleware.stores import StoreBusyError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    import httpx
+
+T = TypeVar("T")
+
+# Long enough for a burst to pass, and below any deadline: a pool in use must not look like a dead store.
+POOL_SECONDS: Final = 0.05
+# uvicorn closes an idle connection after 5 s; a request must not be sent on one that is just being closed.
+_KEEPALIVE_SECONDS: Final = 4.0
+
+
+class HTTPResponse(Protocol):
+    """What is used of a client's response."""
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    def aiter_raw(self) -> AsyncIterator[bytes]: ...
+
+
+class HTTPClient(Protocol):
+    """What is used of `httpx.AsyncClient`, and of any other client of the same interface."""
+
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        content: bytes | None,
+        headers: Mapping[str, str],
+        timeout: tuple[float, float, float, float],
+        follow_redirects: bool,
+    ) -> AbstractAsyncContextManager[HTTPResponse]: ...
+
+
+class Lane:
+    """At most `limit` pieces of work at a time with `client`, or with one of our own, which `close` closes."""
+
+    def __init__(self, client: HTTPClient | None, limit: int) -> None:
+        self._own: Final = _make_client(limit) if client is None else None
+        self._client: Final = client or self._own
+        self._slots: Final = asyncio.Semaphore(limit)
+        self._tasks: Final[set[asyncio.Future[object]]] = set()
+
+    async def run(self, work: Callable[[HTTPClient], Awaitable[T]]) -> T:
+        """The result of `work`. Raises StoreBusyError when no slot comes free.
+
+        A pool that httpcore keeps loses a connection when a task is cancelled at the wrong moment, and when a wait for
+        a connection is. So the work has a task of its own, which nobody cancels: one that is given up ends through a
+        scope of anyio's, which lets httpcore clean up. And it never waits in the pool, but here.
+        """
+        await self._enter()
+        scope = CancelScope()
+        task = asyncio.ensure_future(_run_within(scope, work(self._client)))
+        self._tasks.add(task)
+        task.add_done_callback(self._leave)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            scope.cancel()
+
+    async def close(self) -> None:
+        """Returns when no work is under way and our own client is closed."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._own is not None:
+            await self._own.aclose()
+
+    async def _enter(self) -> None:
+        try:
+            async with asyncio.timeout(POOL_SECONDS):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise StoreBusyError("all connections are in use; send less at once, or to more servers") from error
+
+    def _leave(self, task: asyncio.Future[object]) -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+
+
+async def _run_within(scope: CancelScope, work: Awaitable[T]) -> T:
+    with scope:
+        return await work
+    raise asyncio.CancelledError
+
+
+def _make_client(limit: int) -> httpx.AsyncClient:
+    import httpx
+
+    limits = httpx.Limits(max_connections=limit, keepalive_expiry=_KEEPALIVE_SECONDS)
+    return httpx.AsyncClient(limits=limits, trust_env=False)

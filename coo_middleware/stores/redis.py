@@ -1,0 +1,275 @@
+"""RedisStore: counters and responses in Redis or Valkey, shared by all who use the same server."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import defaultdict
+from functools import partial
+from itertools import islice
+from time import monotonic
+from typing import TYPE_CHECKING, Final, Self, cast
+
+from redis.asyncio import RedisCluster
+from redis.exceptions import ConnectionError as LostConnectionError
+
+from coo_middleware.core.window import level_of
+from coo_middleware.stores import (
+    LATENCY,
+    Increment,
+    RedisMode,
+    RuntimeStore,
+    StoreSettings,
+    check_amount,
+    check_counter,
+    check_increments,
+    check_key,
+    check_ttl,
+    check_window,
+)
+from coo_middleware.stores.redis_address import find_faults, read_address
+from coo_middleware.stores.redis_connect import Argument, Connections, RedisClient, Writer, make_client
+from coo_middleware.stores.redis_faults import telling
+from coo_middleware.stores.redis_layout import MARK_MILLISECONDS, Layout, load_script
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+_APPLY: Final = load_script("redis_apply")
+_SET: Final = load_script("redis_set")
+_WINDOW: Final = load_script("redis_window")
+_READ: Final = load_script("redis_read")
+
+# On a cluster a batch is one script call for each provider's key, so many of them at a time.
+_AT_ONCE: Final = 16
+_SETTINGS: Final = (
+    "addr",
+    "mode",
+    "master_name",
+    "username",
+    "password",
+    "sentinel_password",
+    "tls_ca_file",
+    "tls_cert_file",
+    "tls_key_file",
+    "key_prefix",
+    "usage_ttl_seconds",
+    "max_connections",
+    "connect_timeout_seconds",
+    "timeout_seconds",
+)
+# A time to live that Redis takes: some 3,000 years.
+_MAX_SECONDS: Final = 1e11
+
+
+class RedisStore(RuntimeStore):
+    """The store on a server of Redis 6.2 or newer, or Valkey.
+
+    `addr`: host:port or a redis://, rediss:// or unix:// URL; for the modes sentinel and cluster several host:port with
+    commas between them. `master_name`: by which name the sentinels know the server. `username`, `password`: who asks,
+    unless `addr` says so; `sentinel_password`: the sentinels' own. `tls_ca_file`, `tls_cert_file`, `tls_key_file`: with
+    rediss://, whom to trust and who we are. `key_prefix`: what every key begins with. `usage_ttl_seconds`: how long a
+    usage counter lives. `max_connections`: the most that are open at once, to each node of a cluster; StoreBusyError
+    when all stay in use. `connect_timeout_seconds`, `timeout_seconds`: the most that connecting and one command may
+    take. `client`: a client of redis.asyncio to use instead of one of our own; it stays the caller's, with its event
+    loop and its end. `clock`: wall-clock seconds, the server's own by default, which all replicas share; expiry is
+    always by the server's. Raises ValueError for settings that do not fit together.
+
+    Counters are exact as long as the server keeps what it acknowledged: a failover may lose the last writes.
+    """
+
+    def __init__(
+        self,
+        *,
+        addr: str = "localhost:6379",
+        mode: RedisMode = "standalone",
+        master_name: str = "",
+        username: str = "",
+        password: str = "",
+        sentinel_password: str = "",
+        tls_ca_file: str = "",
+        tls_cert_file: str = "",
+        tls_key_file: str = "",
+        key_prefix: str = "",
+        usage_ttl_seconds: float = 60.0,
+        max_connections: int = 50,
+        connect_timeout_seconds: float = 1.0,
+        timeout_seconds: float = 1.0,
+        client: RedisClient | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        settings = StoreSettings(
+            type="redis",
+            addr=addr,
+            mode=mode,
+            master_name=master_name,
+            username=username,
+            password=password,
+            sentinel_password=sentinel_password,
+            tls_ca_file=tls_ca_file,
+            tls_cert_file=tls_cert_file,
+            tls_key_file=tls_key_file,
+            key_prefix=key_prefix,
+            usage_ttl_seconds=usage_ttl_seconds,
+            max_connections=max_connections,
+            connect_timeout_seconds=connect_timeout_seconds,
+            timeout_seconds=timeout_seconds,
+        )
+        for field, fault in find_faults(settings):
+            raise ValueError(f"{field} {fault}")
+        _check_client(client)
+        self._usage_ttl: Final = round(usage_ttl_seconds * 1000)
+        self._clock: Final = clock
+        self._is_cluster: Final = mode == "cluster" or isinstance(client, RedisCluster)
+        self._layout: Final = Layout(key_prefix, self._is_cluster)
+        self._where: Final = "of the given client" if client is not None else str(read_address(addr, mode))
+        self._connections: Final = Connections(
+            partial(make_client, settings) if client is None else lambda: (client, _leave_open),
+            limit=max_connections,
+            seconds=timeout_seconds,
+        )
+
+    @classmethod
+    def from_settings(cls, settings: StoreSettings) -> Self:
+        """The store that the section `storage.runtime` describes."""
+        return cls(**{name: getattr(settings, name) for name in _SETTINGS})
+
+    async def close(self) -> None:
+        """Closes the running event loop's connections; the next operation opens new ones."""
+        with self._telling("close"):
+            await self._connections.close()
+
+    async def get_usage(self, provider: str, key_id: str, metric: str) -> float:
+        check_counter(provider, key_id, metric)
+        with self._telling("get_usage"):
+            return _number(await self._connections.execute("GET", self._usage(provider, key_id, metric)))
+
+    async def set_usage(self, provider: str, key_id: str, metric: str, value: float) -> None:
+        check_counter(provider, key_id, metric)
+        check_amount(value)
+        usage, text = self._usage(provider, key_id, metric), repr(float(value)).removesuffix(".0")
+        with self._telling("set_usage"):
+            if metric == LATENCY:
+                samples = self._layout.counter("samples", provider, key_id, metric)
+                await self._connections.evaluate(_SET, [usage, samples], [text, self._usage_ttl])
+            else:
+                await self._connections.execute("SET", usage, text, "PX", self._usage_ttl)
+
+    async def increment_usage(self, provider: str, key_id: str, metric: str, delta: float) -> None:
+        """Adds `delta` once. When the connection is lost, so that nobody knows whether the server has it, it is sent
+        once more under the same number.
+        """
+        increments = [Increment(provider, key_id, metric, delta)]
+        check_increments(increments)
+        with self._telling("increment_usage"):
+            writers = (await self._connections.link()).writers
+            # The numbers of one writer must arrive in order, so each increment under way has a writer to itself.
+            writer = writers.pop() if writers else Writer(secrets.token_hex(16))
+            writer.sequence += 1
+            try:
+                await self._send(writer.name, writer.sequence, increments)
+            except LostConnectionError as error:
+                if type(error) is not LostConnectionError:
+                    raise
+                await self._send(writer.name, writer.sequence, increments)
+            finally:
+                writers.append(writer)
+
+    async def get_usage_in_window(self, provider: str, key_id: str, metric: str, window_seconds: int) -> float:
+        check_counter(provider, key_id, metric)
+        check_window(window_seconds)
+        size = level_of(window_seconds).size
+        key = self._layout.window(provider, key_id, metric, size)
+        with self._telling("get_usage_in_window"):
+            reply = await self._connections.evaluate(_WINDOW, [key], [self._now(), window_seconds, size])
+            return _answer(metric, cast("list[bytes]", reply))
+
+    async def get_total(self, provider: str, key_id: str, metric: str) -> float:
+        """Every increment that the server has kept."""
+        check_counter(provider, key_id, metric)
+        key = self._layout.counter("total", provider, key_id, metric)
+        with self._telling("get_total"):
+            if metric != LATENCY:
+                return _number(await self._connections.execute("GET", key))
+            reply = await self._connections.execute("HMGET", key, "sum", "count")
+            return _answer(metric, cast("list[bytes]", reply))
+
+    async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
+        """Applies a batch once, by one script; on a cluster by one for each provider's key, each applied once. A key
+        that holds something else is left out and told in a StoreError when all others are done.
+        """
+        check_increments(increments)
+        with self._telling("apply"):
+            await self._send(writer, sequence, increments)
+
+    async def set_cache(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        check_key(key)
+        check_ttl(ttl_seconds)
+        milliseconds = max(1, int(min(ttl_seconds, _MAX_SECONDS) * 1000))
+        with self._telling("set_cache"):
+            await self._connections.execute("SET", self._layout.cache(key), value, "PX", milliseconds)
+
+    async def get_cache(self, key: str) -> bytes | None:
+        check_key(key)
+        with self._telling("get_cache"):
+            return cast("bytes | None", await self._connections.execute("GET", self._layout.cache(key)))
+
+    async def get_cache_with_ttl(self, key: str) -> tuple[bytes, float] | None:
+        check_key(key)
+        began = monotonic()
+        with self._telling("get_cache_with_ttl"):
+            reply = await self._connections.evaluate(_READ, [self._layout.cache(key)], [])
+        if reply is None:
+            return None
+        value, milliseconds = cast("tuple[bytes, int]", reply)
+        # The server counted at some moment of the exchange, at the earliest at its beginning.
+        return value, max(0.0, milliseconds / 1000 - (monotonic() - began))
+
+    async def delete_cache(self, key: str) -> None:
+        """Forgets what is stored under `key`, if anything, at once."""
+        check_key(key)
+        with self._telling("delete_cache"):
+            await self._connections.execute("DEL", self._layout.cache(key))
+
+    def _telling(self, operation: str) -> AbstractContextManager[None]:
+        return telling(operation, self._where)
+
+    def _usage(self, provider: str, key_id: str, metric: str) -> str:
+        return self._layout.counter("usage", provider, key_id, metric)
+
+    def _now(self) -> str:
+        return repr(self._clock()) if self._clock is not None else ""
+
+    async def _send(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
+        slots: defaultdict[str, list[Increment]] = defaultdict(list)
+        for each in increments:
+            slots[self._layout.slot(each.provider, each.key_id)].append(each)
+        head: list[Argument] = [sequence, self._now(), self._usage_ttl, MARK_MILLISECONDS]
+        parts = iter([self._layout.batch(slot, writer, part) for slot, part in slots.items()])
+        while some := list(islice(parts, _AT_ONCE)):
+            sending = (self._connections.evaluate(_APPLY, keys, [*head, *rest]) for keys, rest in some)
+            for result in await asyncio.gather(*sending, return_exceptions=True):
+                if isinstance(result, BaseException):
+                    raise result
+
+
+async def _leave_open() -> None:
+    """A client that was given is the giver's to close."""
+
+
+def _check_client(client: RedisClient | None) -> None:
+    encoder = getattr(client, "get_encoder", None)
+    if encoder is not None and encoder().decode_responses:
+        raise ValueError("client must answer in bytes: make it with decode_responses=False")
+
+
+def _number(reply: object) -> float:
+    return float(cast("bytes", reply)) if reply is not None else 0.0
+
+
+def _answer(metric: str, reply: list[bytes]) -> float:
+    total, samples = (_number(each) for each in reply)
+    if metric != LATENCY:
+        return total
+    return total / samples if samples else 0.0

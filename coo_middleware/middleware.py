@@ -6,15 +6,18 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from coo_middleware.cache import Cache
 from coo_middleware.call import Call
 from coo_middleware.channels import Content, Watcher
 from coo_middleware.config import Config, make_config
 from coo_middleware.context import CooContext
-from coo_middleware.core.entry import Entry, EntryError, pack_entry, unpack_entry
+from coo_middleware.core.entry import Entry, EntryError
 from coo_middleware.core.plan import Planner, Target
 from coo_middleware.formats import recognise
+from coo_middleware.outbox import make_outbox
 from coo_middleware.recorder import Recorder
-from coo_middleware.stores import RuntimeStore, open_store
+from coo_middleware.stores import RuntimeStore, StoreSettings, open_store
+from coo_middleware.stores.guard import Guard
 
 if TYPE_CHECKING:
     import os
@@ -49,10 +52,13 @@ class COOMiddleware:
         self.store: Final = open_store(self.config.storage.runtime) if store is None else store
         policy = self.config.policy
         self._owns_store: Final = store is None
-        self._is_open = not self._owns_store
+        self._is_open = False
+        self._guarded: Final = _guard(self.store, self.config.storage.runtime)
+        self._cache: Final = Cache(self._guarded, policy.cache.local_max_bytes)
+        self._outbox: Final = make_outbox(self._guarded, self.config.storage.runtime.journal)
         self._planner: Final = Planner(policy.cache, secret=policy.secret, ask_usage=policy.metrics.include_usage)
         self._recorder: Final = Recorder(
-            self.store, flush_seconds=policy.metrics.flush_seconds, max_keys=policy.metrics.max_keys
+            self._outbox, flush_seconds=policy.metrics.flush_seconds, max_keys=policy.metrics.max_keys
         )
         self._now = time.time
 
@@ -68,12 +74,14 @@ class COOMiddleware:
     async def close(self) -> None:
         """Drains, and closes the store unless the caller passed it; a store that cannot is reported."""
         await self.drain()
-        if self._owns_store and self._is_open:
-            self._is_open = False
-            try:
-                await self.store.close()
-            except Exception as error:
-                self._recorder.report("store_errors", error)
+        if not self._is_open:
+            return
+        self._is_open = False
+        try:
+            await self._outbox.close()
+            await self._let_go()
+        except Exception as error:
+            self._recorder.report("store_errors", error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection; all but a call of a known LLM path passes untouched."""
@@ -108,10 +116,18 @@ class COOMiddleware:
         if self._is_open:
             return
         try:
-            await self.store.open()
+            if self._owns_store:
+                await self._guarded.open()
             self._is_open = True
+            await self._outbox.open()
         except Exception as error:
             self._recorder.report("store_errors", error)
+
+    async def _let_go(self) -> None:
+        if self._owns_store:
+            await self._guarded.close()
+        elif isinstance(self._guarded, Guard):
+            await self._guarded.stop()
 
     async def _serve(self, fmt: Format, scope: Scope, receive: Receive, send: Send) -> None:
         content = Content(receive, self.config.policy.max_request_bytes)
@@ -149,8 +165,7 @@ class COOMiddleware:
         if plan.bypass or wishes.no_store or wishes.no_cache:
             return None
         try:
-            frame = await self.store.get_cache(plan.key)
-            entry = unpack_entry(frame, plan.digest) if frame else None
+            entry = await self._cache.look_up(plan)
         except Exception as error:
             self._recorder.report("bad_entries" if isinstance(error, EntryError) else "store_errors", error)
             return None
@@ -193,15 +208,28 @@ class COOMiddleware:
         try:
             entry = call.finish(self._now(), raised=raised, disconnected=disconnected)
             if entry is not None:
-                self._recorder.spawn(self._store(call.plan.key, pack_entry(entry), entry.ttl))
+                self._cache.keep(entry)
+                self._recorder.spawn(self._store(call.plan.key, entry))
         except Exception as error:
             self._recorder.report("internal_errors", error)
 
-    async def _store(self, key: str, frame: bytes, ttl: float) -> None:
+    async def _store(self, key: str, entry: Entry) -> None:
         try:
-            await self.store.set_cache(key, frame, ttl)
+            await self._cache.store(key, entry)
         except Exception as error:
             self._recorder.report("store_errors", error)
+
+
+def _guard(store: RuntimeStore, settings: StoreSettings) -> RuntimeStore:
+    """The store behind deadlines and a breaker, unless it is in this process."""
+    if store.in_process:
+        return store
+    return Guard(
+        store,
+        read_deadline_seconds=settings.read_deadline_seconds,
+        write_deadline_seconds=settings.write_deadline_seconds,
+        probe_seconds=settings.probe_seconds,
+    )
 
 
 def _is_marked(scope: Scope) -> bool:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from itertools import islice
+from itertools import chain, islice
+from secrets import token_hex
 from time import time
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.core.backlog import Amount, Backlog
+from coo_middleware.core.backlog import Backlog
 from coo_middleware.core.window import LONGEST_WINDOW
 from coo_middleware.stores import Increment
-from coo_middleware.stores.journal import Batch
+from coo_middleware.stores.journal import Batch, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from coo_middleware.core.backlog import CounterName
     from coo_middleware.stores import RuntimeStore
-    from coo_middleware.stores.journal import Journal
 
-_MOST_AMOUNTS: Final = 100_000
-_MOST_BATCHES: Final = 64
+_BACKLOG_AMOUNTS: Final = 100_000
+# So many go in one batch: a store must be done with it within its deadline.
+_MOST_AMOUNTS: Final = 1_000
+_MOST_UNSENT: Final = 64
 
 
 class Outbox:
@@ -38,9 +40,10 @@ class Outbox:
         self._writer: Final = writer
         self._journal: Final = journal
         self._now: Final = now
-        self._backlog: Final = Backlog(_MOST_AMOUNTS)
+        self._backlog: Final = Backlog(_BACKLOG_AMOUNTS)
         self._queue: Final[deque[Batch]] = deque()
         self._sequence = 0
+        self._most_unsent = _MOST_UNSENT
 
     def __bool__(self) -> bool:
         return bool(self._queue or self._backlog)
@@ -72,39 +75,41 @@ class Outbox:
 
     async def _pack(self) -> None:
         # What is not on disk merges best in the backlog, so only a journal makes a second batch wait.
-        if not self._backlog or (self._queue and self._journal is None):
-            return
-        batch = self._number(self._backlog.take())
-        self._queue.append(batch)
-        if self._journal is not None:
-            await asyncio.to_thread(self._journal.append, batch)
-            if len(self._queue) > _MOST_BATCHES:
+        while self._backlog and (self._journal is not None or not self._queue):
+            self._sequence += 1
+            batch = Batch(self._writer, self._sequence, tuple(self._backlog.take(_MOST_AMOUNTS)))
+            self._queue.append(batch)
+            if self._journal is not None:
+                await asyncio.to_thread(self._journal.append, batch)
                 await self._merge(self._journal)
 
     async def _merge(self, journal: Journal) -> None:
-        """Makes one batch of ours that were never sent; the first, and another's, may be with the store already."""
+        """Makes few batches of many of ours that were never sent; the first, and another's, may have been."""
         unsent = [batch for batch in islice(self._queue, 1, None) if batch.writer == self._writer]
-        merging = Backlog(_MOST_AMOUNTS)
-        for batch in unsent:
-            for amount in batch.amounts:
-                merging.add(amount.name, amount.delta, amount.time, amount.samples)
-        merged = self._number(merging.take())
-        await asyncio.to_thread(journal.append, merged, unsent)
+        if len(unsent) <= self._most_unsent:
+            return
+        merging = Backlog(_BACKLOG_AMOUNTS)
+        for amount in chain.from_iterable(batch.amounts for batch in unsent):
+            merging.add(amount.name, amount.delta, amount.time, amount.samples)
+        merged = [self._take_over(merging, batch) for batch in unsent if merging]
+        await asyncio.to_thread(journal.replace, unsent, merged)
         for _ in unsent:
             self._queue.pop()
-        self._queue.append(merged)
+        self._queue.extend(merged)
+        self._most_unsent = max(_MOST_UNSENT, 2 * len(merged))
 
-    def _number(self, amounts: list[Amount]) -> Batch:
-        self._sequence += 1
-        return Batch(self._writer, self._sequence, tuple(amounts))
+    def _take_over(self, merging: Backlog, batch: Batch) -> Batch:
+        return Batch(batch.writer, batch.sequence, tuple(merging.take(_MOST_AMOUNTS)))
 
     def _increments(self, batch: Batch) -> list[Increment]:
         now = self._now()
         return [
-            Increment(*amount.name, amount.delta, amount.samples, age=_age(now, amount)) for amount in batch.amounts
+            Increment(*amount.name, amount.delta, amount.samples, age=min(max(0.0, now - amount.time), LONGEST_WINDOW))
+            for amount in batch.amounts
         ]
 
 
-def _age(now: float, amount: Amount) -> float:
-    # Amounts are gathered by the second: its middle stays in it, even where the store's clock differs a little.
-    return min(max(0.0, now - amount.time - 0.5), LONGEST_WINDOW)
+def make_outbox(store: RuntimeStore, journal_folder: str) -> Outbox:
+    """An outbox under a name that no other process has, with a journal where a folder is given."""
+    writer = token_hex(16)
+    return Outbox(store, writer, Journal(journal_folder, writer) if journal_folder else None)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.core.record import OUTPUT_TOKENS, Record, count_record
-from coo_middleware.stores import Increment, RuntimeStore, check_counter
+from coo_middleware.stores import check_counter
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+    from coo_middleware.outbox import Outbox
 
 logger = logging.getLogger("coo_middleware")
 
@@ -25,20 +26,17 @@ _RETRY_SECONDS: Final = 1.0
 
 
 class Recorder:
-    """Sends records to `store` every `flush_seconds`; provider keys beyond `max_keys` are counted under `other`.
+    """Puts records into `outbox`, which is sent every `flush_seconds`; provider keys beyond `max_keys` are counted
+    under `other`.
 
     `counts` are this process's own counters: hits, misses, bypasses and refusals by reason, faults.
     """
 
-    def __init__(self, store: RuntimeStore, *, flush_seconds: float, max_keys: int) -> None:
-        self._store: Final = store
+    def __init__(self, outbox: Outbox, *, flush_seconds: float, max_keys: int) -> None:
+        self._outbox: Final = outbox
         self._flush_seconds: Final = flush_seconds
         self._max_keys: Final = max_keys
         self._keys: set[tuple[str, str]] = set()
-        self._sums: dict[tuple[str, str, str], tuple[float, int]] = {}
-        self._writer: Final = secrets.token_hex(16)
-        self._sequence = 0
-        self._batch: list[Increment] = []
         self._tasks: set[asyncio.Task[object]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -49,8 +47,7 @@ class Recorder:
         """Adds one record to the next batch."""
         key = self._fold(record.provider, record.key_id)
         for metric, amount in count_record(record):
-            total, samples = self._sums.get((*key, metric), (0.0, 0))
-            self._sums[*key, metric] = (total + amount, samples + 1)
+            self._outbox.add((*key, metric), amount)
         self._schedule(self._flush_seconds)
 
     def spawn(self, work: Coroutine[object, object, object]) -> None:
@@ -60,20 +57,24 @@ class Recorder:
         task.add_done_callback(self._tasks.discard)
 
     def report(self, fault: str, error: Exception) -> None:
-        """Counts and logs a fault of ours or of the store; an error's own text might quote a prompt, so only its kind
-        and the line it came from are told.
+        """Counts a fault of ours or of the store, and logs the first, the tenth, the hundredth …: a fault that every
+        request meets must not fill the disk as well. An error's own text might quote a prompt, so only its kind and
+        the line that it came from are told.
         """
         self.counts[fault] += 1
+        count = self.counts[fault]
+        if str(count).strip("0") != "1":
+            return
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "unknown"
-        logger.error("%s: %s at %s; the request went on", fault, type(error).__name__, place)
+        logger.error("%s (%d so far): %s at %s; the request went on", fault, count, type(error).__name__, place)
 
     async def drain(self) -> None:
         """Returns when all that was recorded or spawned so far has been sent or has failed."""
         self._adopt_loop()
-        while self._tasks or self._sums or self._batch:
+        while self._tasks or self._outbox:
             # Not gather(), which would cancel the work when the caller gives up waiting.
             if self._tasks:
                 await asyncio.wait(self._tasks)
@@ -115,23 +116,12 @@ class Recorder:
         self.spawn(self._send())
 
     async def _send(self) -> bool:
-        """Sends what has gathered; whether it could. A batch that failed is sent again as it was, under its own
-        number, before anything newer: the store can tell that it has it.
-        """
+        """Sends what has gathered; whether it could. If not, it is sent again a little later."""
         async with self._sending:
-            while self._batch or self._sums:
-                if not self._batch:
-                    self._take_batch()
-                try:
-                    await self._store.apply(self._writer, self._sequence, self._batch)
-                except Exception as error:
-                    self.report("store_errors", error)
-                    self._schedule(_RETRY_SECONDS)
-                    return False
-                self._batch = []
+            try:
+                await self._outbox.send()
+            except Exception as error:
+                self.report("store_errors", error)
+                self._schedule(_RETRY_SECONDS)
+                return False
         return True
-
-    def _take_batch(self) -> None:
-        self._sequence += 1
-        self._batch = [Increment(*name, delta, samples) for name, (delta, samples) in self._sums.items()]
-        self._sums = {}

@@ -11,6 +11,7 @@ from coo_middleware import channels
 from coo_middleware.channels import Content, Watcher
 from coo_middleware.core.exchange import Exchange
 from coo_middleware.formats.chat import CHAT
+from coo_middleware.outbox import Outbox
 from coo_middleware.recorder import Recorder
 from coo_middleware.stores.memory import MemoryStore
 from tests.asgi import ANSWER, CHUNKS, JSON_FIELD, SSE_FIELD, Client, answer, content, stream
@@ -120,7 +121,7 @@ async def test_a_client_that_has_all_leaves_a_little_later(monkeypatch: pytest.M
 
 def make_watcher(client: Client, *, strips: bool = False) -> tuple[Watcher, Exchange, Recorder]:
     exchange = Exchange(CHAT, 100_000, CHAT.strip if strips else None)
-    recorder = Recorder(MemoryStore(), flush_seconds=1, max_keys=1)
+    recorder = Recorder(Outbox(MemoryStore(), "writer"), flush_seconds=1, max_keys=1)
     return Watcher(exchange, FIELDS, recorder, client.send), exchange, recorder
 
 

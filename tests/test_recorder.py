@@ -9,6 +9,7 @@ import pytest
 from coo_middleware import recorder as module
 from coo_middleware.core.outcome import Usage
 from coo_middleware.core.record import Record
+from coo_middleware.outbox import Outbox
 from coo_middleware.recorder import OTHER, Recorder
 from coo_middleware.stores import Increment, StoreError
 from coo_middleware.stores.memory import MemoryStore
@@ -47,7 +48,7 @@ def make_record(key_id: str = "k1", duration: float = 0.25, provider: str = "ope
 
 
 def make_recorder(store: MemoryStore, flush_seconds: float = 10.0, max_keys: int = 2) -> Recorder:
-    return Recorder(store, flush_seconds=flush_seconds, max_keys=max_keys)
+    return Recorder(Outbox(store, "writer"), flush_seconds=flush_seconds, max_keys=max_keys)
 
 
 async def test_records_leave_in_one_batch() -> None:
@@ -252,7 +253,9 @@ def test_a_loop_that_stops_in_mid_batch_holds_nothing_up() -> None:
 
 
 def test_a_report_tells_kind_and_place_only(caplog: pytest.LogCaptureFixture) -> None:
-    """A fault's log line names the error's class and where it was raised; its text might quote a prompt."""
+    """A fault's log line names the error's class and where it was raised, for its text might quote a prompt; the first,
+    the tenth and the hundredth are logged.
+    """
     recorder = make_recorder(MemoryStore())
 
     def fail() -> None:
@@ -262,11 +265,13 @@ def test_a_report_tells_kind_and_place_only(caplog: pytest.LogCaptureFixture) ->
         fail()
     except KeyError as error:
         recorder.report("internal_errors", error)
+    for _ in range(98):
+        recorder.report("internal_errors", KeyError("a prompt"))
     recorder.report("internal_errors", KeyError("a prompt"))
 
-    assert {"internal_errors": 2} == recorder.counts
-    assert [("coo_middleware", logging.ERROR)] * 2 == [(name, level) for name, level, _ in caplog.record_tuples]
-    assert "internal_errors: KeyError at " in caplog.messages[0]
+    assert {"internal_errors": 100} == recorder.counts
+    assert [("coo_middleware", logging.ERROR)] * 3 == [(name, level) for name, level, _ in caplog.record_tuples]
+    assert "internal_errors (1 so far): KeyError at " in caplog.messages[0]
     assert ".fail:" in caplog.messages[0]
-    assert "internal_errors: KeyError at unknown; the request went on" == caplog.messages[1]
+    assert "internal_errors (100 so far): KeyError at unknown; the request went on" == caplog.messages[2]
     assert "prompt" not in caplog.text

@@ -1,7 +1,9 @@
 """The contract of RuntimeStore, over every store that we ship."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from coo_middleware.storage_api import storage_api
@@ -14,6 +16,7 @@ from coo_middleware.testing import SECRET, Clock, FailureContract, FullStoreCont
 from tests.conftest import Serve
 from tests.redis_server import MASTER, Server
 from tests.redis_time import RedisContract
+from tests.storage_server import Relay
 
 
 class TestMemory(FullStoreContract):
@@ -23,20 +26,39 @@ class TestMemory(FullStoreContract):
         return MemoryStore(usage_ttl_seconds=self.usage_ttl_seconds, clock=clock)
 
 
+@pytest.fixture(scope="module")
+def relay(serve_module: Serve) -> Relay:
+    """The server of the http stores' tests."""
+    relay = Relay()
+    relay.url = serve_module(relay)
+    return relay
+
+
 class TestHTTP(FullStoreContract, SharedStoreContract):
     """The store behind a real server on a real socket, which serves a MemoryStore."""
 
     @pytest.fixture(autouse=True)
-    def _serve(self, serve: Serve) -> None:
-        self.serve = serve
+    def _relay(self, relay: Relay) -> None:
+        self.relay = relay
 
     async def make(self, clock: Clock) -> RuntimeStore:
-        served = MemoryStore(usage_ttl_seconds=self.usage_ttl_seconds, clock=clock)
-        self.url = self.serve(storage_api(served, api_key=SECRET))
-        return HTTPStore(addr=self.url, api_key=SECRET)
+        self.relay.app = storage_api(MemoryStore(usage_ttl_seconds=self.usage_ttl_seconds, clock=clock), api_key=SECRET)
+        return await self.another(clock)
 
     async def another(self, clock: Clock) -> RuntimeStore:
-        return HTTPStore(addr=self.url, api_key=SECRET)
+        return HTTPStore(addr=self.relay.url, api_key=SECRET)
+
+
+class TestHTTPWithAnotherClient(TestHTTP):
+    """The same with a client that is not httpx's."""
+
+    @pytest.fixture(autouse=True)
+    async def _client(self) -> AsyncIterator[None]:
+        async with httpx2.AsyncClient(trust_env=False) as self.client:
+            yield
+
+    async def another(self, clock: Clock) -> RuntimeStore:
+        return HTTPStore(addr=self.relay.url, api_key=SECRET, client=self.client)
 
 
 class TestHTTPOutOfReach(FailureContract):
@@ -44,6 +66,18 @@ class TestHTTPOutOfReach(FailureContract):
 
     async def make_unreachable(self, secret: str) -> RuntimeStore:
         return HTTPStore(addr="http://127.0.0.1:9", api_key=secret)
+
+
+class TestHTTPOutOfReachWithAnotherClient(FailureContract):
+    """The same with a client that is not httpx's."""
+
+    @pytest.fixture(autouse=True)
+    async def _client(self) -> AsyncIterator[None]:
+        async with httpx2.AsyncClient(trust_env=False) as self.client:
+            yield
+
+    async def make_unreachable(self, secret: str) -> RuntimeStore:
+        return HTTPStore(addr="http://127.0.0.1:9", api_key=secret, client=self.client)
 
 
 class TestFile(FullStoreContract):

@@ -19,7 +19,9 @@ _MOST_HALVINGS: Final = 22
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """`delta` is the sum of `samples` increments of the counter `name`, the last made at `time`, in seconds since 1970."""
+    """`delta` is the sum of `samples` increments of the counter `name`, the last of them made at `time`, in seconds
+    since 1970.
+    """
 
     name: CounterName
     time: float
@@ -52,8 +54,8 @@ class Backlog:
         if len(self._sums) > self._bound:
             self._merge(now)
 
-    def take(self, most: int) -> list[Amount]:
-        """Up to `most` amounts, the first to come; they leave the backlog."""
+    def take(self, most: int | None = None) -> list[Amount]:
+        """All amounts, or `most` of them, the first to come; they leave the backlog."""
         keys = list(islice(self._sums, most))
         sums = [(name, *self._sums.pop((name, bucket))) for name, bucket in keys]
         if not self._sums:

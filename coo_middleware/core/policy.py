@@ -46,6 +46,8 @@ class CachePolicy:
     """Answers that ended for another reason are not stored."""
     max_entry_bytes: Annotated[int, Ge(1024), Le(1_073_741_824)] = 4_194_304
     """A longer answer is forwarded and not stored."""
+    local_max_bytes: Annotated[int, Ge(0), Le(1_099_511_627_776)] = 67_108_864
+    """What a process may keep itself of what a remote store has, so that a hot hit costs no round trip; 0: nothing."""
 
 
 def refuse_storing(answer: Answer, policy: CachePolicy, *, stream: bool) -> str:

@@ -85,6 +85,14 @@ class StoreSettings:
     """memory, file, sqlite: the most that stored responses may take, in bytes."""
     max_entries: Annotated[int, Ge(1)] = 100_000
     """memory, file, sqlite: how many responses may be stored."""
+    read_deadline_seconds: Annotated[float, Ge(0.001), Le(60)] = 0.1
+    """All but memory: a look-up that takes longer is a miss, in seconds."""
+    write_deadline_seconds: Annotated[float, Ge(0.001), Le(60)] = 0.25
+    """All but memory: a write that takes longer has failed, in seconds; increments are sent again."""
+    probe_seconds: Annotated[float, Ge(0.01), Le(3_600)] = 1.0
+    """All but memory: how often a store that is out of reach is asked for, in seconds."""
+    journal: str = ""
+    """A folder in which increments are kept until the store has them, so that they survive a kill -9; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +117,11 @@ class RuntimeStore(ABC):
     A usage counter holds the traffic of the current period: it lives `usage_ttl_seconds` from its first increment and
     then reads 0. Every metric is a sum but `latency`, which is the mean, in milliseconds, of the samples that
     `increment_usage` added. Every failure surfaces as StoreError with its cause chained.
+
+    `in_process`: its operations never wait, so it needs no deadline, no breaker and no first level in front.
     """
+
+    in_process: ClassVar[bool] = False
 
     @abstractmethod
     async def get_usage(self, provider: str, key_id: str, metric: str) -> float:

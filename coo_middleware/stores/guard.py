@@ -58,7 +58,7 @@ class Guard(RuntimeStore):
     async def open(self) -> None:
         """Opens the store, or begins to ask for it in the background: an application starts without it."""
         self._may_probe = False
-        await self._end_probe()
+        await self.stop()
         try:
             await self._reach(_START_SECONDS)
         except Exception as error:
@@ -72,10 +72,19 @@ class Guard(RuntimeStore):
         if self._breaker.is_open:
             self._start_probe()
 
+    async def stop(self) -> None:
+        """Ends the probing until a call asks for the store again; the store stays as it is."""
+        probe, self._probe = self._probe, None
+        # One of another event loop ended with it.
+        if probe is not None and _is_ours(probe):
+            probe.cancel()
+            # Until it has ended it may be opening the store; one that does not end is left behind.
+            await asyncio.wait([probe], timeout=_CLOSE_SECONDS)
+
     async def close(self) -> None:
         """Ends the probing and closes the store. Raises StoreError when that fails."""
         self._may_probe = False
-        await self._end_probe()
+        await self.stop()
         await _within(_CLOSE_SECONDS, self.store.close)
 
     async def ping(self) -> None:
@@ -156,14 +165,6 @@ class Guard(RuntimeStore):
     def _start_probe(self) -> None:
         if self._may_probe and (self._probe is None or self._probe.done() or not _is_ours(self._probe)):
             self._probe = asyncio.get_running_loop().create_task(self._ask())
-
-    async def _end_probe(self) -> None:
-        probe, self._probe = self._probe, None
-        # One of another event loop ended with it.
-        if probe is not None and _is_ours(probe):
-            probe.cancel()
-            # Until it has ended it may be opening the store; one that does not end is left behind.
-            await asyncio.wait([probe], timeout=_CLOSE_SECONDS)
 
 
 async def _within(seconds: float, operation: Callable[[*_Ts], Awaitable[_T]], *args: *_Ts) -> _T:

@@ -57,6 +57,8 @@ class MemoryStore(RuntimeStore):
     counter least recently written leaves, with its windows and its total. `clock`: wall-clock seconds.
     """
 
+    in_process = True
+
     def __init__(
         self,
         *,

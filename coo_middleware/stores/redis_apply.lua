@@ -45,7 +45,7 @@ local function add_samples(usage, samples, delta, count)
   if mean == nil then
     return
   elseif not mean then
-    try('DEL', samples)
+    try('HDEL', samples, 'sum', 'count')
   end
   local sum, number = try('HINCRBYFLOAT', samples, 'sum', delta), try('HINCRBYFLOAT', samples, 'count', count)
   if sum and number then

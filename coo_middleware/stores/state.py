@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 
 # Objects down to this depth have one member on a line; what lies deeper, such as a window's buckets, shares one.
-_DEPTH: Final = 6
+_DEPTH: Final = 5
 _LEVELS: Final = dict(zip(("seconds", "minutes", "hours"), LEVELS, strict=True))
 
 
@@ -99,7 +99,7 @@ def _read_counter(metric: str, counter: Mapping[str, object]) -> tuple[Sums, ...
 
 def _write_sums(sums: Sums) -> dict[str, object]:
     windows = {name: _write_ring(level.size, *sums.windows[level.size]) for name, level in _LEVELS.items()}
-    return {"value": sums.value, "expires": sums.expires, "total": sums.total, **windows}
+    return {"value": float(sums.value), "expires": sums.expires, "total": sums.total, **windows}
 
 
 def _read_sums(sums: Mapping[str, object]) -> Sums:

@@ -1,0 +1,84 @@
+"""stores/redis_layout.py: names of keys, and what the guide's commands print."""
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from coo_middleware.stores import Increment, redis_layout
+from coo_middleware.stores.redis import RedisStore
+from coo_middleware.stores.redis_layout import Layout, load_script
+from tests.redis_server import HOST, Server
+
+# What docs/stores.md says a user needs, and what the client sends of its own accord.
+SCRIPTS = sorted(Path(redis_layout.__file__).parent.glob("redis_*.lua"))
+OLD_COMMANDS = {
+    *("GET", "SET", "DEL", "TIME", "PTTL", "PEXPIRE", "INCRBYFLOAT", "HINCRBYFLOAT"),
+    *("HSET", "HEXISTS", "HLEN", "HKEYS", "HDEL", "HGETALL"),
+}
+
+
+@pytest.mark.parametrize(
+    ("counter", "expected"),
+    [
+        (("openai", "key1", "req"), "usage:openai:key1:req"),
+        (("a:b", "100%", "m:"), "usage:a%3Ab:100%25:m%3A"),
+        (("", "", ""), "usage:::"),
+        (("{a}", "ключ", "m"), "usage:{a}:ключ:m"),
+    ],
+)
+def test_counter_has_the_guide_s_name(counter: tuple[str, str, str], expected: str) -> None:
+    """Provider, key and metric stand between colons; a colon or percent sign inside a name is percent-encoded."""
+    assert expected == Layout("", is_cluster=False).counter("usage", *counter)
+
+
+def test_cluster_has_one_slot_for_a_provider_s_key() -> None:
+    """All keys of one provider's key, and its marks, have the same text in the first braces, whatever the names."""
+    layout = Layout("coo:", is_cluster=True)
+    keys, _ = layout.batch(
+        layout.slot("}a{", "{}"), "{writer}", [Increment("}a{", "{}", "m{1}", 1), Increment("}a{", "{}", "latency", 1)]
+    )
+
+    assert {"%7Da%7B:%7B%7D"} == {re.findall(r"\{(.*?)\}", key)[0] for key in keys}
+    assert "coo:cache:{k}" == layout.cache("{k}")
+
+
+def test_samples_are_no_usage() -> None:
+    """`keys "usage:*"` shows counters only."""
+    keys, _ = Layout("", is_cluster=False).batch("", "w", [Increment("p", "k", "latency", 1)])
+
+    assert ["usage:p:k:latency"] == [key for key in keys if key.startswith("usage:")]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_scripts_use_old_commands_only(path: Path) -> None:
+    """Every command of a script is one of Redis 6.2, none looks through all keys, and no key is made up in it."""
+    text = path.read_text()
+    commands = set(re.findall(r"(?:redis\.call|redis\.pcall|try)\('(\w+)'", text))
+
+    assert set() == commands - OLD_COMMANDS
+    assert path.stem in {each.stem for each in SCRIPTS if load_script(each.stem).text == text}
+    assert "KEYS[1]" in text
+
+
+def say(server: Server, command: str) -> bytes:
+    """What the server answers to a line, as `redis-cli` sends and shows it."""
+    with socket.create_connection((HOST, server.port), timeout=10) as connection:
+        connection.sendall(command.encode() + b"\r\n")
+        return connection.recv(65_536)
+
+
+async def test_guide_s_commands_print_what_it_says(redis_server: Server) -> None:
+    """`keys "usage:*"`, `get` and `ttl` of the storage guide name the counters, the value and the seconds left."""
+    redis_server.ask("FLUSHALL")
+    async with RedisStore(addr=redis_server.addr) as store:
+        for _ in range(45):
+            await store.increment_usage("openai", "key1", "req", 1)
+        await store.increment_usage("openai", "key1", "latency", 812.5)
+
+    names = say(redis_server, 'keys "usage:*"').split(b"\r\n")
+    assert {b"usage:openai:key1:req", b"usage:openai:key1:latency"} == {*names[2:-1:2]}
+    assert b"$2\r\n45\r\n" == say(redis_server, 'get "usage:openai:key1:req"')
+    assert b"$5\r\n812.5\r\n" == say(redis_server, 'get "usage:openai:key1:latency"')
+    assert say(redis_server, 'ttl "usage:openai:key1:req"') in {b":60\r\n", b":59\r\n"}

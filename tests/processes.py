@@ -11,13 +11,19 @@ import sqlite3
 import time
 from contextlib import closing, suppress
 from itertools import count
-from multiprocessing.connection import Connection
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coo_middleware.stores import Increment, RuntimeStore
 from coo_middleware.stores.file import FileStore
 from coo_middleware.stores.sqlite import SqliteStore
 from coo_middleware.stores.state import State, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+    Target = Callable[[str, Path, int, Connection], None]
 
 # How many times as long the long proofs run: `COO_PROOF=30 make test` kills 300 times and adds 8 x 10,000.
 PROOF = int(os.environ.get("COO_PROOF", "1"))
@@ -70,7 +76,7 @@ class Killing:
     def __init__(self, kind: str, path: Path) -> None:
         self.kind, self.path = kind, path
         self.acknowledged = self.torn = self.lost = self.doubled = 0
-        self.dice = random.Random(42)
+        self.dice = random.Random(42)  # noqa: S311 -- not for secrets
 
     def run(self, kills: int) -> None:
         """Counts what went wrong; after each kill the writer sends its last batch again, with the same number."""
@@ -86,10 +92,10 @@ class Killing:
         for _ in range(kills):
             self.kill_one(write_in_place)
 
-    def kill_one(self, target: object) -> None:
+    def kill_one(self, target: Target) -> None:
         receiver, sender = CONTEXT.Pipe(duplex=False)
         arguments = (self.kind, self.path, self.acknowledged + 1, sender)
-        child = CONTEXT.Process(target=target, args=arguments)  # type: ignore[arg-type]
+        child = CONTEXT.Process(target=target, args=arguments)
         child.start()
         sender.close()
         # One in four while it opens the store, the others while it writes.

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +45,7 @@ class Server:
 
     def ask(self, *command: str | int) -> object:
         """The reply to one command, over a connection of its own."""
-        with Redis(host=HOST, port=self.port, socket_timeout=10) as client:
+        with Redis(host=HOST, port=self.port, socket_timeout=10, retry=Retry(NoBackoff(), 0)) as client:
             return client.execute_command(*command)
 
 
@@ -84,6 +86,8 @@ def start_sentinel(folder: Path, master: Server, replicas: Sequence[Server]) -> 
     )
     for replica in replicas:
         replica.ask("REPLICAOF", HOST, master.port)
+    # What a sentinel does not see when it begins, it sees ten seconds later.
+    wait_for(lambda: all(b"connected" in cast("list[object]", each.ask("ROLE")) for each in replicas))
     with start(folder, str(settings), "--sentinel") as sentinel:
         wait_for(lambda: len(cast("list[object]", sentinel.ask("SENTINEL", "REPLICAS", MASTER))) == len(replicas))
         yield sentinel
@@ -142,7 +146,9 @@ def let_pass(servers: Sequence[str], prefix: str, seconds: float) -> None:
 def _launch(folder: Path, options: Sequence[str], port: int) -> Server:
     # A settings file comes first, the options after it.
     files = [each for each in options[:1] if not each.startswith("--")]
-    rest = [*options[len(files) :], "--port", str(port), "--bind", HOST, "--dir", str(folder), "--save", ""]
+    rest = [*options[len(files) :], "--port", str(port), "--bind", HOST, "--dir", str(folder)]
+    if not files:
+        rest += ["--save", "", "--repl-diskless-sync-delay", "0"]
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen([find_program(), *files, *rest], stdout=log, stderr=log)
     server = Server(port, process)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from coo_middleware.cache import Cache
 from coo_middleware.core.entry import Entry, EntryError, pack_entry
-from coo_middleware.core.plan import Plan
 from coo_middleware.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from coo_middleware.core.plan import Plan
 
 
 class Elsewhere(MemoryStore):
@@ -36,7 +38,7 @@ class Key:
 
 
 PLAN = cast("Plan", Key())
-ENTRY = Entry(PLAN.digest, 1.0, 10.0, "openai", "key1", "m", "openai.chat", False, None, (), b"{}")  # noqa: FBT003
+ENTRY = Entry(PLAN.digest, 1.0, 10.0, "openai", "key1", "m", "openai.chat", False, None, (), b"{}")
 
 
 async def test_a_hot_hit_costs_no_round_trip() -> None:

@@ -1,11 +1,11 @@
 """stores/database.py: opening, checking, replacing, and transactions."""
 
+# ruff: noqa: ASYNC240 -- a test may wait for its file
 import asyncio
 import logging
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
 
@@ -87,7 +87,7 @@ async def test_damage_is_found_when_it_is_met(path: Path) -> None:
     await fill(path)
     async with SqliteStore(path=path) as store:
         spoil(path)
-        with pytest.raises(StoreError, match="could not be read: .* it is set aside when it is opened next"):
+        with pytest.raises(StoreError, match=r"could not be read: .* it is set aside when it is opened next"):
             await asyncio.gather(*(store.get_cache(f"key-{number}") for number in range(100)))
         assert await store.get_cache("key-1") is None
         await store.set_cache("key-1", b"new", 600)
@@ -99,6 +99,7 @@ async def test_damage_is_found_when_it_is_met(path: Path) -> None:
 async def test_file_that_another_process_replaced_is_opened_anew(store: SqliteStore, path: Path) -> None:
     """Whoever has the former file open goes on with the one that lies at the path, or makes one."""
     await store.increment_usage(*COUNTER, 1)
+    assert 1 == await store.get_total(*COUNTER)
     for each in path.parent.glob("data.db*"):
         each.rename(path.parent / f"former-{each.name}")
     assert 0 == await store.get_total(*COUNTER)
@@ -128,7 +129,7 @@ async def test_file_system_that_cannot_share_is_refused(path: Path, monkeypatch:
     def connect(path: Path, timeout: float, **options: object) -> Connection:
         return sqlite3.dbapi2.connect(f"file:{path}?vfs=unix-none", timeout, uri=True, isolation_level=None)
 
-    monkeypatch.setattr(database.sqlite3, "connect", connect)
+    monkeypatch.setattr(sqlite3, "connect", connect)
     with pytest.raises(StoreError, match="this file system cannot share a database"):
         await SqliteStore(path=path).open()
 
@@ -142,12 +143,25 @@ async def test_other_holder_of_the_database_is_waited_for(
     await store.increment_usage(*COUNTER, 1)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match="could not be written: .*another program keeps it locked"):
+        with pytest.raises(StoreError, match=r"could not be written: .*another program keeps it locked"):
             await asyncio.gather(*(store.increment_usage(*COUNTER, 1) for _ in range(3)))
         assert 1 == await store.get_total(*COUNTER)  # reading does not wait
 
     await store.increment_usage(*COUNTER, 1)
     assert 2 == await store.get_total(*COUNTER)
+
+
+async def test_file_that_is_locked_when_it_is_opened_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that keeps the whole file to itself is told apart from a damaged file."""
+    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.05)
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE theirs (a)")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match=r"could not be written: .*another program keeps it locked"):
+            await SqliteStore(path=path).open()
+
+    assert [] == set_aside(path)
 
 
 async def test_many_may_open_a_new_file_at_once(path: Path) -> None:
@@ -203,7 +217,7 @@ async def test_full_disk_fails_what_does_not_fit(store: SqliteStore) -> None:
     """A change that the disk refuses raises StoreError and leaves no trace; with space again all goes on."""
     await store.increment_usage(*COUNTER, 1)
     with no_larger_file(100_000):
-        with pytest.raises(StoreError, match="could not be written: .*the disk's free space"):
+        with pytest.raises(StoreError, match=r"could not be written: .*the disk's free space"):
             await store.set_cache("large", bytes(1_000_000), 600)
         assert 1 == await store.get_total(*COUNTER)
     await store.increment_usage(*COUNTER, 1)
@@ -224,7 +238,7 @@ def test_nothing_is_checked_twice(path: Path) -> None:
 
     found = Database(path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database.sqlite3, "connect", partial(connect))
+        patch.setattr(sqlite3, "connect", connect)
         for doubt in (False, False, True):
             if doubt:
                 found.doubt()

@@ -185,10 +185,9 @@ def test_file_set_aside_keeps_its_companions(tmp_path: Path, caplog: pytest.LogC
             names.append(set_aside(tmp_path / "data", "a fault", ("-wal", "-shm")).name)
 
     assert 2 == len({*names})
-    assert {name: n for name, n in zip(names, ("first", "second"), strict=True)} == {
-        name: (tmp_path / f"{name}-wal").read_text() for name in names
-    }
+    assert ["first", "second"] == [(tmp_path / name).read_text() for name in names]
+    assert ["first", "second"] == [(tmp_path / f"{name}-wal").read_text() for name in names]
     assert not (tmp_path / "data").exists()
-    assert [(name in each.message, "a fault" in each.message) for name, each in zip(names, caplog.records, strict=True)] == [
-        (True, True)
-    ] * 2
+    assert [f"kept as {name}" for name in names] == [
+        each.message.split(": ")[1].split(",")[0] for each in caplog.records
+    ]

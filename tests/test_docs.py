@@ -59,7 +59,18 @@ def imports(line: str) -> bool:
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=60).returncode == 0
 
 
+def is_command(line: str) -> bool:
+    command = [sys.executable, "-m", "coo_middleware", line.split()[1], "--help"]
+    return subprocess.run(command, cwd=ROOT, check=False, timeout=60, capture_output=True).returncode == 0
+
+
+def is_extra(line: str) -> bool:
+    return f"\n{line.partition('[')[2].partition(']')[0]} = [" in (ROOT / "pyproject.toml").read_text()
+
+
 SHELL = {
+    r"coo \w+": is_command,
+    r"pip install 'coo-middleware\[\w+\]'": is_extra,
     r"make \w+": is_target,
     r"pip install coo-middleware\b": is_our_name,
     r"uvicorn [\w.]+:\w+": imports,
@@ -82,6 +93,10 @@ def test_a_block_that_does_not_run_would_be_seen(tmp_path: Path) -> None:
         run_yaml("policy: {cache: {ttl_secnds: 1}}", tmp_path)
     with pytest.raises(AssertionError):
         run_shell("make nothing", tmp_path)
+    with pytest.raises(AssertionError):
+        run_shell("coo nothing", tmp_path)
+    with pytest.raises(AssertionError):
+        run_shell("pip install 'coo-middleware[nothing]'", tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

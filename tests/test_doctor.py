@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from dataclasses import FrozenInstanceError
 
 import pytest
-from visits import CANARY, OPERATIONS, bad, the, visit
 
 from coo_middleware.config import make_config
 from coo_middleware.doctor import examine, operations
 from coo_middleware.doctor.clock import judge_clock
 from coo_middleware.doctor.finding import Finding, in_bytes, ok, refused
-from coo_middleware.stores import RuntimeStore, StoreError
-from coo_middleware.stores.guard import Guard
+from coo_middleware.stores import RuntimeStore, StoreError, StoreSettings
 from coo_middleware.stores.memory import MemoryStore
+from tests.visits import CANARY, OPERATIONS, bad, the, visit
 
 NOT_SHARED = [("warning", "persistence"), ("warning", "sharing")]
 
@@ -46,8 +44,8 @@ class FailingStore(MemoryStore):
         raise StoreError("no room")
 
 
-async def attempt(store: RuntimeStore) -> list[Finding]:
-    return [each async for each in operations.try_operations(store, "doctor")]
+async def attempt(store: RuntimeStore, settings: StoreSettings | None = None) -> list[Finding]:
+    return [each async for each in operations.try_operations(store, "doctor", settings or StoreSettings())]
 
 
 async def test_memory_store_is_said_to_keep_and_share_nothing() -> None:
@@ -94,19 +92,21 @@ async def test_an_operation_near_its_deadline_is_a_warning_beyond_it_a_fault() -
     assert [("fault", "get_cache")] == bad(await attempt(SlowStore(0.11)))
 
 
-def test_the_deadlines_are_the_guards() -> None:
-    """What the doctor judges by is what the guard gives by default."""
-    defaults = inspect.signature(Guard).parameters
+async def test_the_deadlines_are_those_of_the_settings() -> None:
+    """What the doctor judges by is what the configuration gives a request."""
+    settings = StoreSettings(read_deadline_seconds=1.0, write_deadline_seconds=2.0)
 
-    assert operations.READ_MS == 1000 * defaults["read_deadline_seconds"].default
-    assert operations.WRITE_MS == 1000 * defaults["write_deadline_seconds"].default
+    findings = await attempt(SlowStore(0.06), settings)
+
+    assert [] == bad(findings)
+    assert {"1000 ms", "2000 ms"} == {each.text.rpartition(" is ")[2] for each in findings}
 
 
 async def test_a_store_that_hangs_ends_the_visit(monkeypatch: pytest.MonkeyPatch) -> None:
     """An operation without an answer is a fault, and nothing more is tried."""
     monkeypatch.setattr(operations, "_PATIENCE_SECONDS", 0.05)
 
-    findings = await attempt(SlowStore(60))
+    findings = await attempt(SlowStore(60), StoreSettings(read_deadline_seconds=0.01, write_deadline_seconds=0.01))
 
     assert [("fault", "get_cache")] == bad(findings)
     assert OPERATIONS[:3] == [each.check for each in findings]
@@ -130,7 +130,9 @@ async def test_a_refusal_is_told_in_the_stores_words() -> None:
 
 def test_an_errors_way_out_becomes_the_remedy() -> None:
     """What an error says behind its last semicolon is what to do."""
-    assert Finding("store", "fault", "a is wrong; b too", "do c") == refused("store", StoreError("a is wrong; b too; do c"))
+    assert Finding("store", "fault", "a is wrong; b too", "do c") == refused(
+        "store", StoreError("a is wrong; b too; do c")
+    )
 
 
 async def test_settings_that_explain_missing_metrics_are_found() -> None:

@@ -1,5 +1,7 @@
 """The doctor at the file and the sqlite store, with real files, rights, locks and damages."""
 
+# ruff: noqa: ASYNC240 -- a test may wait for its file
+
 from __future__ import annotations
 
 import json
@@ -14,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from visits import OPERATIONS, bad, the, visit
 
 from coo_middleware.doctor import disk
 from coo_middleware.stores import StoreSettings, StoreType, open_store
+from tests.visits import OPERATIONS, bad, the, visit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +50,34 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+def names(folder: Path) -> set[str]:
+    """What lies in a folder."""
+    return {each.name for each in folder.iterdir()}
+
+
+def write(path: Path, text: str, mode: int = 0o600) -> str:
+    """A file of its own making, and what to name in the settings."""
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another program's write to a database, which does not end."""
+    code = (
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "db.execute('BEGIN EXCLUSIVE'); print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        yield
+        holder.communicate()
+
+
 async def fill(kind: StoreType, path: Path) -> None:
     """Makes the store's file."""
     async with open_store(StoreSettings(type=kind, path=str(path))) as store:
@@ -62,7 +92,7 @@ async def test_a_new_store_is_well_and_is_not_made(kind: str, tmp_path: Path) ->
 
     assert [] == bad(findings)
     assert "when it is first used" in the("data", findings).text
-    assert [] == list(tmp_path.iterdir())
+    assert set() == names(tmp_path)
 
 
 @BOTH
@@ -78,7 +108,7 @@ async def test_a_sound_store_is_well_and_stays_as_it_is(kind: StoreType, tmp_pat
     assert "is sound and has" in the("data", findings).text
     assert OPERATIONS == [each.check for each in findings if each.milliseconds is not None]
     assert before == path.read_bytes()
-    assert {"data", "data.lock"} >= {each.name for each in tmp_path.iterdir()}
+    assert {"data", "data.lock"} >= names(tmp_path)
 
 
 @BOTH
@@ -98,12 +128,10 @@ async def test_an_unwritable_folder_is_a_fault(kind: str, open_folder: Path) -> 
 async def test_an_unreadable_file_is_a_fault(kind: str, open_folder: Path) -> None:
     """A file that belongs to another user is named."""
     open_folder.chmod(0o1777)
-    path = open_folder / "data"
-    path.write_text("{}")
-    path.chmod(0)
+    path = write(open_folder / "data", "{}", 0)
 
     with ordinary_user():
-        findings = await visit(type=kind, path=str(path))
+        findings = await visit(type=kind, path=path)
 
     assert [("fault", "permissions")] == bad(findings)
     assert f"{path}: Permission denied" == findings[-1].text
@@ -142,14 +170,13 @@ async def test_a_disk_with_too_little_room_is_a_warning(kind: str, tmp_path: Pat
 @BOTH
 async def test_a_file_of_something_else_is_a_fault_and_stays(kind: str, tmp_path: Path) -> None:
     """A malformed file is found and left where it is."""
-    (tmp_path / "data").touch(0o600)
-    (tmp_path / "data").write_text("neither JSON nor SQLite, " * 100)
+    path = write(tmp_path / "data", "neither JSON nor SQLite, " * 100)
 
-    findings = await visit(type=kind, path=str(tmp_path / "data"))
+    findings = await visit(type=kind, path=path)
 
     assert [("fault", "data")] == bad(findings)
     assert "set it aside" in findings[-1].remedy
-    assert ["data"] == [each.name for each in tmp_path.iterdir()]
+    assert {"data"} == names(tmp_path)
 
 
 async def test_the_holder_of_a_file_is_named(tmp_path: Path) -> None:
@@ -166,10 +193,9 @@ async def test_the_holder_of_a_file_is_named(tmp_path: Path) -> None:
 
 async def test_a_document_of_another_version_is_a_fault(tmp_path: Path) -> None:
     """A document that a later program wrote is not called damaged."""
-    (tmp_path / "data").touch(0o600)
-    (tmp_path / "data").write_text(json.dumps({"version": 99}))
+    path = write(tmp_path / "data", json.dumps({"version": 99}))
 
-    findings = await visit(type="file", path=str(tmp_path / "data"))
+    findings = await visit(type="file", path=path)
 
     assert [("fault", "data")] == bad(findings)
     assert "version 99" in findings[-1].text
@@ -219,24 +245,29 @@ async def test_a_journal_other_than_wal_is_a_warning(tmp_path: Path) -> None:
 
     findings = await visit(type="sqlite", path=str(tmp_path / "data"))
 
-    assert [("warning", "journal")] == bad(findings)
+    assert [("warning", "WAL")] == bad(findings)
 
 
 async def test_a_locked_database_is_a_fault(tmp_path: Path) -> None:
     """A program that holds the database for longer than a write waits is what keeps metrics from updating."""
     await fill("sqlite", tmp_path / "data")
-    code = (
-        f"import sqlite3, sys; db = sqlite3.connect({str(tmp_path / 'data')!r}, isolation_level=None);"
-        "db.execute('BEGIN EXCLUSIVE'); print('held', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
+    with locked(tmp_path / "data"):
         findings = await visit(type="sqlite", path=str(tmp_path / "data"))
-        holder.communicate()
 
     assert [("fault", "lock")] == bad(findings)
     assert "fuser" in findings[-1].remedy
+
+
+async def test_a_journal_is_looked_at(open_folder: Path) -> None:
+    """What waits in the journal for the store is told, and a folder in which nothing can be kept is a fault."""
+    write(open_folder / "a.journal", "x" * 2048)
+    well = await visit(type="memory", journal=str(open_folder))
+    open_folder.chmod(0o555)
+    with ordinary_user():
+        denied = await visit(type="memory", journal=str(open_folder / "below"))
+
+    assert "2 KiB wait there" in the("journal", well).text
+    assert ("fault", "permissions") == bad(denied)[0]
 
 
 async def test_a_path_that_can_name_no_file_is_a_fault() -> None:

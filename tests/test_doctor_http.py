@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING
 
 import certifi
 import pytest
-from redis_server import find_port
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
-from visits import CANARY, OPERATIONS, bad, the, visit
 
 from coo_middleware.doctor import http
 from coo_middleware.storage_api import storage_api
 from coo_middleware.stores.memory import MemoryStore
+from tests.redis_server import find_port
+from tests.visits import CANARY, OPERATIONS, bad, the, visit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from conftest import Serve
     from starlette.requests import Request
+
+    from tests.conftest import Serve
 
 PEM = Path(__file__).with_name("loopback.pem")
 TOKEN = "storage-api-token"
@@ -158,17 +159,17 @@ async def test_a_certificate_that_nobody_vouches_for_is_a_fault(trusted: ssl.SSL
     assert "the certificate is refused: self" in findings[-1].text
 
 
-async def test_a_server_without_tls_is_a_fault() -> None:
+async def test_a_server_without_tls_is_a_fault(serve: Serve) -> None:
     """https to a port that speaks http says so."""
-    async with answering(b"") as place:
-        findings = await visit(type="http", addr=f"https://{place}")
+    addr = serve(storage_api(MemoryStore(), api_key=TOKEN)).replace("http:", "https:")
+
+    findings = await visit(type="http", addr=addr)
 
     assert [("fault", "connection")] == bad(findings)
+    assert "no TLS" in findings[-1].text
 
 
-async def test_a_certificate_that_is_trusted_is_well(
-    trusted: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_certificate_that_is_trusted_is_well(trusted: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its authority among the trusted ones, the certificate is the server's."""
     monkeypatch.setattr(certifi, "where", partial(str, PEM))
     async with answering(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n", trusted) as place:

@@ -1,5 +1,6 @@
 """stores/file.py: what the contract cannot see. The contract itself runs in test_stores.py."""
 
+# ruff: noqa: ASYNC240 -- a test may wait for its file
 import asyncio
 import json
 import os
@@ -13,9 +14,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-from coo_middleware.stores import Increment, RuntimeStore, StoreError, StoreSettings, file, keeper, open_store
+from coo_middleware.stores import Increment, RuntimeStore, StoreError, StoreSettings, disk, file, keeper, open_store
 from coo_middleware.stores.file import FileStore
-from coo_middleware.stores.memory import Counter
 from coo_middleware.testing import Clock
 from tests.processes import COUNTER, PROOF, Killing
 from tests.store_machine import TTL, StoreMachine
@@ -114,13 +114,22 @@ async def test_second_store_is_refused(path: Path) -> None:
     await second.close()
 
 
+async def test_store_that_was_never_open_may_be_closed(tmp_path: Path) -> None:
+    """Closing after a refusal is harmless."""
+    (tmp_path / "data.json").mkdir()
+    store = FileStore(path=tmp_path / "data.json")
+    with pytest.raises(StoreError, match="this is a link, a folder or a device"):
+        await store.ping()
+
+    await store.close()
+
+
 async def test_changes_that_wait_together_share_a_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fifty changes at once cost two documents at most, and none is acknowledged before it lies on the disk."""
     written = []
-    replace = keeper.replace
 
     def count(path: Path, content: bytes) -> None:
-        replace(path, content)
+        disk.replace(path, content)
         written.append(total_in(path))
 
     monkeypatch.setattr(keeper, "replace", count)
@@ -163,7 +172,7 @@ async def test_disk_that_has_space_again_gets_what_is_missing(path: Path, monkey
         with no_larger_file(10), pytest.raises(StoreError):
             await store.increment_usage(*COUNTER, 1)
         until = monotonic() + 60
-        while not path.exists() and monotonic() < until:
+        while not path.exists() and monotonic() < until:  # noqa: ASYNC110 -- the disk offers no event to wait for
             await asyncio.sleep(0.001)
 
         assert 1 == total_in(path)
@@ -211,7 +220,9 @@ def test_store_serves_several_event_loops(path: Path) -> None:
 
 def test_store_stays_with_the_parent_after_a_fork(path: Path) -> None:
     """The child's calls are refused with the name of the parent, which goes on."""
-    done = subprocess.run([sys.executable, "-c", FORK, str(path)], check=True, timeout=60, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FORK, str(path)], check=True, timeout=60, capture_output=True, text=True
+    )
 
     assert "2.0\n" == done.stdout
 
@@ -250,7 +261,7 @@ async def test_file_cannot_be_read_by_others_even_for_a_moment(path: Path) -> No
 
 async def test_limits_hold_over_a_restart(path: Path) -> None:
     """With lower limits those responses stay that expire last, and counters return all."""
-    counters: list[Counter] = [("p", f"{number}", "req") for number in range(20)]
+    counters = [("p", f"{number}", "req") for number in range(20)]
     async with FileStore(path=path) as store:
         for number in range(10):
             await store.set_cache(f"{number}", b"value", 600 + number)

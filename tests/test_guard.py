@@ -459,6 +459,20 @@ async def test_close_ends_the_probe_and_closes_the_store(guard: Guard, store: Mo
     assert tasks == asyncio.all_tasks()
 
 
+async def test_stop_ends_the_probe_until_the_next_call(guard: Guard, store: MoodyStore) -> None:
+    """A store that others go on using is not closed, and whoever calls later brings it back."""
+    tasks = asyncio.all_tasks()
+    store.mood = refuse
+    await fail(guard)
+    await guard.stop()
+    assert tasks == asyncio.all_tasks()
+    store.mood = well
+    await fail(guard, 1)
+    await until(lambda: guard.is_up)
+
+    assert "close" not in store.calls
+
+
 async def test_probe_that_does_not_end_is_left_behind(
     guard: Guard, store: MoodyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

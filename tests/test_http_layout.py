@@ -1,7 +1,5 @@
 """stores/http_layout.py: what travels comes out as it went in, whatever lies on the way."""
 
-from __future__ import annotations
-
 import posixpath
 from collections.abc import Callable
 from urllib.parse import quote, unquote
@@ -12,7 +10,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from coo_middleware.core.document import Json
 from coo_middleware.stores import Increment
 from coo_middleware.stores.http_layout import (
     LayoutError,
@@ -133,9 +130,9 @@ def test_increments_come_out_as_they_went_in(increments: list[Increment]) -> Non
 
 def test_an_increment_may_leave_out_samples_and_age() -> None:
     """They are 1 and 0 where nothing is said."""
-    parts: list[Json] = [{"provider": "p", "key_id": "k", "metric": "m", "delta": 2}]
+    parts: Parts = {"provider": "p", "key_id": "k", "metric": "m", "delta": 2}
 
-    assert [Increment("p", "k", "m", 2.0, 1, 0.0)] == read_increments({"increments": parts})
+    assert [Increment("p", "k", "m", 2.0, 1, 0.0)] == read_increments({"increments": [parts]})
 
 
 REFUSED: dict[str, tuple[Callable[[Parts], object], Parts, str]] = {

@@ -210,19 +210,22 @@ def test_sums_outlive_their_event_loop() -> None:
     assert 2 == asyncio.run(read())
 
 
-def test_each_event_loop_has_its_own_timer() -> None:
+def test_each_event_loop_has_its_own_timer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A timer that its loop did not live to see keeps no later batch waiting."""
     store = Flaky()
-    recorder = make_recorder(store, flush_seconds=0.001)
+    recorder = make_recorder(store)
 
-    async def record(*, waits: bool) -> None:
+    async def record() -> None:
         recorder.record(make_record())
-        if waits:
-            async with asyncio.timeout(10):
-                await store.applied.wait()
 
-    asyncio.run(record(waits=False))
-    asyncio.run(record(waits=True))
+    async def record_and_wait() -> None:
+        await record()
+        async with asyncio.timeout(10):
+            await store.applied.wait()
+
+    asyncio.run(record())
+    monkeypatch.setattr(recorder, "_flush_seconds", 0.001)
+    asyncio.run(record_and_wait())
 
     assert [1] == store.sequences
 

@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 from redis.exceptions import ConnectionError as LostConnectionError
+from redis.exceptions import MaxConnectionsError
 
 from coo_middleware.stores import Increment, RedisMode, RuntimeStore, StoreBusyError, StoreError
 from coo_middleware.stores.redis import RedisStore
@@ -65,15 +66,12 @@ class TestRefusedCluster(OutOfReach):
 class TestWrongPassword(FailureContract):
     """The server wants another password."""
 
-    @pytest.fixture(autouse=True, scope="class")
+    @pytest.fixture(autouse=True)
     def _lock(self, patient: Server) -> Iterator[None]:
         patient.ask("ACL", "SETUSER", "guarded", "on", ">another", "~*", "+@all")
+        self.addr = patient.addr
         yield
         patient.ask("ACL", "DELUSER", "guarded")
-
-    @pytest.fixture(autouse=True)
-    def _place(self, patient: Server) -> None:
-        self.addr = patient.addr
 
     async def make_unreachable(self, secret: str) -> RuntimeStore:
         return RedisStore(addr=self.addr, username="guarded", password=secret)
@@ -82,15 +80,12 @@ class TestWrongPassword(FailureContract):
 class TestFrozen(FailureContract):
     """The server's machine accepts connections, and the server does nothing."""
 
-    @pytest.fixture(autouse=True, scope="class")
+    @pytest.fixture(autouse=True)
     def _freeze(self, patient: Server) -> Iterator[None]:
         patient.process.send_signal(signal.SIGSTOP)
+        self.addr = patient.addr
         yield
         patient.process.send_signal(signal.SIGCONT)
-
-    @pytest.fixture(autouse=True)
-    def _place(self, patient: Server) -> None:
-        self.addr = patient.addr
 
     async def make_unreachable(self, secret: str) -> RuntimeStore:
         return RedisStore(addr=self.addr, password=secret, timeout_seconds=0.05)
@@ -184,14 +179,24 @@ async def test_missing_password_is_told(tmp_path: Path) -> None:
             await RedisStore(addr=server.addr).ping()
 
 
-async def test_server_full_of_clients_is_busy(tmp_path: Path) -> None:
-    """A server that takes no more clients is busy, not dead."""
+async def test_server_full_of_clients_is_told(tmp_path: Path) -> None:
+    """A server that takes no more clients is an error, and not for longer than it takes none."""
     with start(tmp_path, "--maxclients", "2") as server:
         others = [await asyncio.open_connection(HOST, server.port) for _ in range(2)]
-        with pytest.raises(StoreBusyError, match="maxclients"):
-            await RedisStore(addr=server.addr).ping()
-        for _, writer in others:
-            writer.close()
+        async with RedisStore(addr=server.addr) as store:
+            with pytest.raises(StoreError):
+                await store.ping()
+            for _, writer in others:
+                writer.close()
+                await writer.wait_closed()
+            await store.ping()
+
+
+@pytest.mark.parametrize("error", [MaxConnectionsError(), LostConnectionError("max number of clients reached")])
+def test_connections_that_have_run_out_are_busy(error: Exception) -> None:
+    """Here or at the server: too many clients are no sign that it is dead."""
+    with pytest.raises(StoreBusyError, match="max_connections"), telling("get_usage", "h:1"):
+        raise error
 
 
 async def test_loading_server_is_told(patient: Server, store: RedisStore) -> None:

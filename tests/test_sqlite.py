@@ -1,5 +1,6 @@
 """stores/sqlite.py: what the contract cannot see. The contract itself runs in test_stores.py."""
 
+# ruff: noqa: ASYNC240 -- a test may wait for its file
 import asyncio
 import sqlite3
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from coo_middleware.stores import Increment, RuntimeStore, StoreSettings, open_store, sqlite, tables
+from coo_middleware.stores import Increment, RuntimeStore, StoreSettings, open_store, sqlite
 from coo_middleware.stores.sqlite import SqliteStore
 from coo_middleware.testing import Clock
 from tests.processes import COUNTER, PROOF, Killing, run_children
@@ -169,7 +170,9 @@ def test_store_serves_several_event_loops(path: Path) -> None:
 
 def test_store_lives_on_after_a_fork(path: Path) -> None:
     """Parent and child go on with the same object, each with connections of its own, and lose nothing."""
-    done = subprocess.run([sys.executable, "-c", FORK, str(path)], check=True, timeout=60, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FORK, str(path)], check=True, timeout=60, capture_output=True, text=True
+    )
 
     assert "300.0\n" == done.stdout
 
@@ -235,15 +238,16 @@ async def busy(path: Path) -> AsyncIterator[tuple[SqliteStore, Clock]]:
 
 async def add_seconds(store: SqliteStore, clock: Clock, begin: int, end: int) -> None:
     """One increment a second; the batches are large, for speed."""
-    for number in range(begin, end, 1000):
-        await store._write(lambda db: [_add(store, db, clock) for _ in range(1000)])
+
+    def add(db: sqlite3.Connection) -> None:
+        for _ in range(1000):
+            clock.advance(1)
+            store._add([Increment(*COUNTER, 1)], db)
+
+    for _ in range(begin, end, 1000):
+        await store._write(add)
         await store._write(store._sweep)
     assert end == await store.get_total(*COUNTER)
-
-
-def _add(store: SqliteStore, db: sqlite3.Connection, clock: Clock) -> None:
-    clock.advance(1)
-    store._add([Increment(*COUNTER, 1)], db)
 
 
 async def cost(store: SqliteStore) -> float:

@@ -108,20 +108,19 @@ async def test_failure_spares_jobs_that_are_done(worker: Worker[list[str]]) -> N
 
 async def test_job_that_was_cancelled_in_the_queue_is_never_done(worker: Worker[list[str]], hand: Notes) -> None:
     """A caller who leaves before the hand begins leaves nothing behind, and harms nobody else."""
-    with worker._working:
-        begun = asyncio.create_task(worker.run(note("begun")))
-        while worker._queue.qsize() or not begun.get_coro():
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.01)
-        waiting = asyncio.create_task(worker.run(note("waiting")))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.sleep(0)
-    assert "begun" == await begun
+    going, go = threading.Event(), threading.Event()
+    begun = asyncio.create_task(worker.run(lambda _: [going.set(), go.wait(30)][1]))
+    await asyncio.to_thread(going.wait, 30)
+    waiting = asyncio.create_task(worker.run(note("waiting")))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    go.set()
+    await begun
     assert "next" == await worker.run(note("next"))
 
     assert waiting.cancelled()
-    assert ["begun", "next"] == hand.notes
+    assert ["next"] == hand.notes
 
 
 async def test_stop_ends_the_thread_after_the_jobs(worker: Worker[list[str]], hand: Notes) -> None:
@@ -170,6 +169,7 @@ async def test_hand_rests_now_and_then(hand: Notes) -> None:
     await worker.stop()
 
     assert hand.rests >= 7
+    assert not super(Notes, hand).rest()
 
 
 def test_worker_serves_several_event_loops() -> None:

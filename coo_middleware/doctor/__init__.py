@@ -47,12 +47,14 @@ async def examine(config: Config, *, clock: Clock = time) -> list[Finding]:
 
 async def _visit(settings: StoreSettings, clock: Clock) -> AsyncIterator[Finding]:
     visit, is_well = _VISITS[settings.type], True
+    for finding in disk.inspect_journal(settings.journal):
+        yield finding
     async for finding in visit.inspect(settings, clock):
         is_well &= finding.level != "fault"
         yield finding
     if is_well:
         async with visit.stage(settings) as (store, key_id):
-            async for finding in try_operations(store, key_id):
+            async for finding in try_operations(store, key_id, settings):
                 yield finding
 
 

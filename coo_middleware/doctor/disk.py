@@ -45,6 +45,19 @@ async def inspect_sqlite(settings: StoreSettings, _clock: Callable[[], float]) -
         yield finding
 
 
+def inspect_journal(folder: str) -> Iterator[Finding]:
+    """Whether increments can be kept in `folder`, and how much waits there; nothing when there is no journal."""
+    if not folder:
+        return
+    try:
+        with _scratch(locate(folder) / "journal"):
+            waiting = sum(each.stat().st_size for each in Path(folder).glob("*.journal"))
+    except OSError as error:
+        yield _denied(error)
+    else:
+        yield ok("journal", f"{folder} can be written, or made; {in_bytes(waiting)} wait there for the store")
+
+
 @asynccontextmanager
 async def stage(settings: StoreSettings) -> AsyncIterator[tuple[RuntimeStore, str]]:
     """A store of the same type on the same disk, which is gone afterwards: the service may hold the lock of its own."""
@@ -69,8 +82,12 @@ def _inspect(path: Path, max_bytes: int, read: Callable[[Path], Iterator[Finding
     except StoreError as error:
         yield refused("path", error)
     except OSError as error:
-        remedy = "give the user of the service the right (chown, chmod), and run the doctor as that user"
-        yield fault("permissions", f"{error.filename}: {error.strerror}", remedy)
+        yield _denied(error)
+
+
+def _denied(error: OSError) -> Finding:
+    remedy = "give the user of the service the right (chown, chmod), and run the doctor as that user"
+    return fault("permissions", f"{error.filename}: {error.strerror}", remedy)
 
 
 def _inspect_folder(path: Path, max_bytes: int) -> Iterator[Finding]:
@@ -140,8 +157,8 @@ def _look_into(path: Path, db: sqlite3.Connection) -> Iterator[Finding]:
         return
     size = sum(each.stat().st_size for each in path.parent.glob(f"{glob.escape(path.name)}*"))
     yield ok("data", f"{path} is sound and has {in_bytes(size)}")
-    if (journal := db.execute("PRAGMA journal_mode").fetchone()[0]) != "wal" and tables:
-        yield warning("journal", f"WAL is off ({journal})", "end other programs on it; the next start switches it on")
+    if (mode := db.execute("PRAGMA journal_mode").fetchone()[0]) != "wal" and tables:
+        yield warning("WAL", f"it is off ({mode})", "end other programs on it; the next start switches it on")
     db.execute("BEGIN IMMEDIATE")
     db.execute("ROLLBACK")
     yield ok("lock", "a write is let in at once")

@@ -144,7 +144,8 @@ async def _judge_permissions(server: _Server, settings: StoreSettings) -> Findin
     """Which commands and keys are denied. Other errors are none of the rights': a cluster's MOVED, a full memory."""
     layout, names = Layout(settings.key_prefix, settings.mode == "cluster"), (SCRATCH, secrets.token_hex(4), "req")
     text, table = (layout.counter(kind, *names) for kind in ("usage", "window"))
-    denied = [str(each[0]).lower() for each in _rehearse(text, table) if "to run the" in await _refusal(server, each)]
+    tried = {str(each[0]).lower(): await _refusal(server, each) for each in _rehearse(text, table)}
+    denied = [name for name, refusal in tried.items() if "to run the" in refusal]
     reads = {kind: ("GET", layout.counter(kind, *names)) for kind in _KINDS}
     closed = [f"{settings.key_prefix}{kind}:*" for kind in _KINDS if "access" in await _refusal(server, reads[kind])]
     if not denied and not closed:
@@ -165,9 +166,9 @@ def _rehearse(text: str, table: str) -> Iterator[tuple[Argument, ...]]:
     """Every command that the store or its scripts run, on two keys that are gone at the end."""
     yield from (("TIME",), ("EVAL", "return 1", 0), ("EVALSHA", "0" * 40, 0))
     yield from (("SET", text, "1", "PX", 1000), ("GET", text), ("INCRBYFLOAT", text, 1), ("PTTL", text))
-    yield from (("PEXPIRE", text, 1000), ("DEL", text), ("HSET", table, "1", "1"), ("HINCRBYFLOAT", table, "1", 1))
+    yield from (("HSET", table, "1", "1"), ("PEXPIRE", table, 1000), ("HINCRBYFLOAT", table, "1", 1))
     yield from (("HEXISTS", table, "1"), ("HLEN", table), ("HKEYS", table), ("HGETALL", table), ("HMGET", table, "1"))
-    yield "HDEL", table, "1"
+    yield from (("HDEL", table, "1"), ("DEL", text), ("DEL", table))
 
 
 async def _judge_expiry(server: _Server, prefix: str) -> Finding:

@@ -134,7 +134,7 @@ class Channel:
     def _explain(self, error: Exception, attempt: str) -> StoreError:
         """Told by names, since the client may be another library's."""
         kinds = {each.__name__ for each in type(error).__mro__}
-        if "PoolTimeout" in kinds:
+        if kinds & {"PoolTimeout", "PoolTimeoutError"}:
             return StoreBusyError(f"{attempt}: all connections are in use; send less at once, or to more servers")
         if kinds & {"TimeoutError", "TimeoutException"}:
             return StoreError(f"{attempt}: no answer within {self._timeout:g} s; is the server overloaded?")

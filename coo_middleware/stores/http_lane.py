@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from anyio import CancelScope
-
-from coo_middleware.stores import StoreBusyError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -21,6 +20,10 @@ T = TypeVar("T")
 POOL_SECONDS: Final = 0.05
 # uvicorn closes an idle connection after 5 s; a request must not be sent on one that is just being closed.
 _KEEPALIVE_SECONDS: Final = 4.0
+
+
+class PoolTimeoutError(Exception):
+    """No slot came free."""
 
 
 class HTTPResponse(Protocol):
@@ -51,16 +54,21 @@ class HTTPClient(Protocol):
 
 
 class Lane:
-    """At most `limit` pieces of work at a time with `client`, or with one of our own, which `close` closes."""
+    """At most `limit` pieces of work at a time with `client`, or with a client of our own, which takes nothing from the
+    environment and which `close` closes.
+    """
 
     def __init__(self, client: HTTPClient | None, limit: int) -> None:
-        self._own: Final = _make_client(limit) if client is None else None
-        self._client: Final = client or self._own
+        self._exits: Final = AsyncExitStack()
+        if client is None:
+            client = own = _make_client(limit)
+            self._exits.push_async_callback(own.aclose)
+        self._client: Final[HTTPClient] = client
         self._slots: Final = asyncio.Semaphore(limit)
-        self._tasks: Final[set[asyncio.Future[object]]] = set()
+        self._tasks: Final[set[asyncio.Future[Any]]] = set()
 
     async def run(self, work: Callable[[HTTPClient], Awaitable[T]]) -> T:
-        """The result of `work`. Raises StoreBusyError when no slot comes free.
+        """The result of `work`. Raises PoolTimeoutError when no slot comes free.
 
         A pool that httpcore keeps loses a connection when a task is cancelled at the wrong moment, and when a wait for
         a connection is. So the work has a task of its own, which nobody cancels: one that is given up ends through a
@@ -80,17 +88,16 @@ class Lane:
         """Returns when no work is under way and our own client is closed."""
         if self._tasks:
             await asyncio.wait(self._tasks)
-        if self._own is not None:
-            await self._own.aclose()
+        await self._exits.aclose()
 
     async def _enter(self) -> None:
         try:
             async with asyncio.timeout(POOL_SECONDS):
                 await self._slots.acquire()
         except TimeoutError as error:
-            raise StoreBusyError("all connections are in use; send less at once, or to more servers") from error
+            raise PoolTimeoutError from error
 
-    def _leave(self, task: asyncio.Future[object]) -> None:
+    def _leave(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
         self._slots.release()
 

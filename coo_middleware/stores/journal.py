@@ -79,19 +79,25 @@ class Journal:
                         path.unlink()
             return [batch for key, batch in left.items() if key not in ours]
 
-    def append(self, batch: Batch, instead: Iterable[Batch] = ()) -> None:
-        """Returns when `batch` is safe from a kill -9 and has taken the place of `instead`, batches that were never
-        sent: all of it or nothing. After a StoreError a batch that took nobody's place may be safe or not.
-        """
+    def append(self, batch: Batch) -> None:
+        """Returns when `batch` is safe from a kill -9. After a StoreError it may be so, or not."""
         with self._lock, _surface("written"):
-            gone = {(each.writer, each.sequence) for each in instead}
-            waiting = {key: each for key, each in self._waiting.items() if key not in gone}
-            waiting[batch.writer, batch.sequence] = batch
-            if gone or not self._extend(_pack(batch)):
-                self._rewrite(waiting)
-            else:
+            waiting = self._waiting | {(batch.writer, batch.sequence): batch}
+            if self._extend(_pack(batch)):
                 os.fsync(self._file)
                 self._waiting = waiting
+            else:
+                self._rewrite(waiting)
+
+    def replace(self, old: Iterable[Batch], new: Iterable[Batch]) -> None:
+        """Puts `new` in the place of `old`, batches that were never sent and whose numbers `new` may bear: all of it
+        or nothing.
+        """
+        with self._lock, _surface("written"):
+            waiting = self._waiting.copy()
+            for batch in old:
+                waiting.pop((batch.writer, batch.sequence), None)
+            self._rewrite(waiting | {(batch.writer, batch.sequence): batch for batch in new})
 
     def forget(self, batch: Batch) -> None:
         """The store has `batch`. Should this get lost, it is sent once more under its number, and does nothing."""
@@ -117,6 +123,8 @@ class Journal:
         for path in sorted(self._folder.glob("*" + _SUFFIX)):
             try:
                 file = _open_orphan(path)
+            except FileNotFoundError:
+                continue  # another one was first
             except BlockingIOError:
                 # Its process lives; under our own name that may only be ourselves.
                 if path == self._path and self._file < 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from sys import getsizeof
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -12,17 +14,20 @@ if TYPE_CHECKING:
 
     from coo_middleware.core.entry import Entry
 
-# An entry's own fields and what cachetools keeps beside it, as measured with cachetools 8.0.
-_ENTRY_BYTES: Final = 1_500
+# What an entry and one of its header fields take beside their contents, cachetools' share included, as measured with
+# cachetools 8.0.
+_ENTRY_BYTES: Final = 1_000
+_FIELD_BYTES: Final = 160
 
 
 class LocalLevel:
     """Entries by digest, bounded by `max_bytes`, the least recently used leaving first. `clock` never goes back."""
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = monotonic) -> None:
-        self._ttl = 0.0
+        self.clock: Final = clock
+        self._expires = 0.0
         self._entries: Final[TLRUCache[bytes, Entry, float]] = TLRUCache(
-            max_bytes, lambda _digest, _entry, now: now + self._ttl, clock, lambda e: _ENTRY_BYTES + len(e.content)
+            max_bytes, lambda _digest, _entry, _now: self._expires, clock, _size
         )
 
     def get(self, digest: bytes) -> Entry | None:
@@ -32,15 +37,24 @@ class LocalLevel:
         except KeyError:
             return None
 
-    def put(self, entry: Entry, ttl_seconds: float) -> None:
-        """Keeps `entry` for `ttl_seconds`, which is how long the store still has it: never longer than that."""
-        self._ttl = ttl_seconds
-        try:
+    def put(self, entry: Entry, ttl_seconds: float, asked: float | None = None) -> None:
+        """Keeps `entry` for `ttl_seconds`, which is how long the store still had it when it was `asked`, by our clock,
+        or has it from now on: never longer than that.
+        """
+        # An older one must not outlive what replaces it, and that may be too large for the whole level, or expired.
+        self.forget(entry.digest)
+        self._expires = (self.clock() if asked is None else asked) + ttl_seconds
+        with suppress(ValueError):
             self._entries[entry.digest] = entry
-        except ValueError:
-            # Too large for the whole level; an older one must not outlive what replaced it.
-            self.forget(entry.digest)
 
     def forget(self, digest: bytes) -> None:
         """Drops the entry, if it is there."""
-        self._entries.pop(digest, None)
+        # Not .pop(), which looks at the clock twice and raises when the entry expires in between.
+        with suppress(KeyError):
+            del self._entries[digest]
+
+
+def _size(entry: Entry) -> int:
+    texts = (entry.provider, entry.key_id, entry.model, entry.format)
+    fields = sum(_FIELD_BYTES + len(name) + len(value) for name, value in entry.headers)
+    return _ENTRY_BYTES + len(entry.content) + fields + sum(map(getsizeof, texts))

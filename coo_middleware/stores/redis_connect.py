@@ -96,6 +96,9 @@ class Connections:
             raise StoreBusyError(text) from error
         try:
             async with asyncio.timeout(self._seconds):
+                if isinstance(link.client, RedisCluster):
+                    # The first commands disturb each other's connections while they look for the nodes.
+                    await link.client.initialize()
                 return await link.client.execute_command(*command)
         except ResponseError as error:
             if "READONLY" in f"{type(error).__name__.upper()}: {error}":

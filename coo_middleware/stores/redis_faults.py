@@ -22,7 +22,7 @@ _ADVICE: Final = (
     ("OutOfMemory|OOM", "raise the server's maxmemory, or let it evict with maxmemory-policy volatile-ttl"),
     ("BusyLoading|LOADING", "wait until the server has loaded its data"),
     ("WRONGTYPE|not a valid float|not a float|NaN or Infinity", "delete the key that holds something else"),
-    ("MasterNotFound", "check storage.runtime.master_name and the sentinels"),
+    ("MasterNotFound|'SENTINEL'", "check storage.runtime.master_name and the sentinels"),
     ("Cluster mode is not enabled", "use mode standalone"),
     ("Moved|Ask|CrossSlot|MOVED|CROSSSLOT", "use mode cluster"),
     ("MISCONF|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|SlotNotCovered|BUSY", "look at the server's log"),

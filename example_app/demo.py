@@ -12,13 +12,15 @@ import sys
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import anthropic
 import openai
 
-from coo_middleware import COOMiddleware
+from coo_middleware import Config, COOMiddleware, load_config
 from example_app.dialects.answer import Document, answer
 from example_app.loopback import HOST, InFlight, loopback
 from example_app.main import config_path, create_proxy
@@ -172,7 +174,8 @@ async def demonstrate(*, keep_serving: bool) -> int:
     async with AsyncExitStack() as stack:
         upstream = Upstream(lambda: asyncio.sleep(SECONDS_PER_EVENT))
         coo = COOMiddleware(
-            create_proxy(_environ(await stack.enter_async_context(loopback(upstream)))), config_path({})
+            create_proxy(_environ(await stack.enter_async_context(loopback(upstream)))),
+            _config(stack.enter_context(TemporaryDirectory())),
         )
         stage = Stage(coo, InFlight(coo), upstream)
         url = await stack.enter_async_context(loopback(stage.proxy))
@@ -190,6 +193,13 @@ async def demonstrate(*, keep_serving: bool) -> int:
         if keep_serving:
             await _serve(url)
         return 1 if found else 0
+
+
+def _config(folder: str) -> Config:
+    """The example's configuration with a store of its own: every demonstration begins without a stored response."""
+    config = load_config(config_path({}))
+    runtime = replace(config.storage.runtime, path=str(Path(folder, "coo.db")))
+    return replace(config, storage=replace(config.storage, runtime=runtime))
 
 
 async def _call(step: Step) -> tuple[int, str, object]:

@@ -10,6 +10,7 @@ from coo_middleware.core.outcome import Usage
 from coo_middleware.core.plan import Planner, Target
 from coo_middleware.core.record import Record
 from coo_middleware.formats.chat import CHAT
+from coo_middleware.outbox import Outbox
 from coo_middleware.recorder import Recorder
 from coo_middleware.stores.memory import MemoryStore
 from tests.asgi import ANSWER, CHUNKS, JSON_FIELD, KEY, SSE_FIELD, ask
@@ -19,7 +20,7 @@ class Register(Recorder):
     """A recorder that keeps its records."""
 
     def __init__(self) -> None:
-        super().__init__(MemoryStore(), flush_seconds=1, max_keys=10)
+        super().__init__(Outbox(MemoryStore(), "writer"), flush_seconds=1, max_keys=10)
         self.records: list[Record] = []
 
     def record(self, record: Record) -> None:

@@ -80,12 +80,27 @@ storage:
   runtime:
     type: redis
     addr: "redis://cache:6380/1"
+    mode: sentinel
+    master_name: "m"
+    username: "u"
     password: "p"
+    sentinel_password: "q"
+    tls_ca_file: "ca.pem"
+    tls_cert_file: "cert.pem"
+    tls_key_file: "key.pem"
+    key_prefix: "coo:"
+    max_connections: 7
+    connect_timeout_seconds: 2
+    timeout_seconds: 3
     api_key: "k"
     path: "x"
     usage_ttl_seconds: 30
     max_bytes: 70000
     max_entries: 5
+    read_deadline_seconds: 0.2
+    write_deadline_seconds: 0.4
+    probe_seconds: 2
+    journal: "j"
   api:
     api_key: "a"
     max_request_bytes: 2048
@@ -101,6 +116,7 @@ policy:
     normalize: loose
     store_finish_reasons: [stop]
     max_entry_bytes: 2048
+    local_max_bytes: 1024
   metrics:
     enabled: false
     include_usage: false
@@ -191,7 +207,31 @@ def test_every_field_can_be_set(load: Load) -> None:
     """What stands in the file is what the settings hold, lists as tuples and whole seconds as floats."""
     assert load(EVERY_FIELD) == Config(
         storage=Storage(
-            StoreSettings("redis", "redis://cache:6380/1", "p", "k", "x", 30.0, 70_000, 5),
+            StoreSettings(
+                type="redis",
+                addr="redis://cache:6380/1",
+                mode="sentinel",
+                master_name="m",
+                username="u",
+                password="p",
+                sentinel_password="q",
+                tls_ca_file="ca.pem",
+                tls_cert_file="cert.pem",
+                tls_key_file="key.pem",
+                key_prefix="coo:",
+                max_connections=7,
+                connect_timeout_seconds=2.0,
+                timeout_seconds=3.0,
+                api_key="k",
+                path="x",
+                usage_ttl_seconds=30.0,
+                max_bytes=70_000,
+                max_entries=5,
+                read_deadline_seconds=0.2,
+                write_deadline_seconds=0.4,
+                probe_seconds=2.0,
+                journal="j",
+            ),
             StorageApi("a", 2048),
         ),
         policy=Policy(
@@ -205,6 +245,7 @@ def test_every_field_can_be_set(load: Load) -> None:
                 normalize="loose",
                 store_finish_reasons=("stop",),
                 max_entry_bytes=2048,
+                local_max_bytes=1024,
             ),
             metrics=MetricsPolicy(enabled=False, include_usage=False, max_keys=7, flush_seconds=1.0),
             max_request_bytes=4096,

@@ -147,6 +147,15 @@ async def test_a_user_without_insight_is_told_what_is_not_seen(server: Server) -
     assert "snapshots unknown" in the("persistence", seeing).text
 
 
+async def test_a_service_without_config_is_well(tmp_path: Path) -> None:
+    """Hosted services take CONFIG away; what it would tell is said to be unknown."""
+    with start(tmp_path, "--rename-command", "CONFIG", "") as server:
+        findings = await visit(type="redis", addr=server.addr)
+
+    assert [] == bad(findings)
+    assert "snapshots unknown" in the("persistence", findings).text
+
+
 async def test_a_full_memory_is_a_fault(server: Server) -> None:
     """High memory usage: beyond maxmemory with noeviction every write is refused."""
     server.ask("CONFIG SET", "maxmemory", "100kb")

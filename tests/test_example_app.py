@@ -38,6 +38,12 @@ QUESTION: dict[str, object] = {"model": "m", "messages": [{"role": "user", "cont
 STREAMED = {**QUESTION, "stream": True}
 
 
+@pytest.fixture(autouse=True)
+def _own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test begins without a stored response."""
+    monkeypatch.setenv("COO_DATA", str(tmp_path / "coo.db"))
+
+
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
     with httpx.Client(timeout=20) as client:

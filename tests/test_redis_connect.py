@@ -16,24 +16,25 @@ from redis.exceptions import ResponseError
 
 from coo_middleware.stores import Increment, StoreBusyError, StoreError, StoreSettings, open_store
 from coo_middleware.stores.redis import RedisStore
-from coo_middleware.stores.redis_connect import Argument, make_client
+from coo_middleware.stores.redis_connect import Argument, RedisClient, make_client
 from tests.fault_proxy import FaultProxy
 from tests.redis_server import HOST, MASTER, Server, start, start_sentinel, wait_for
 
 REQ = ("openai", "key1", "req")
 TLS = Path(__file__).parent / "tls"
+CA, CERT, KEY = (str(TLS / name) for name in ("ca.pem", "client.pem", "client.key"))
 
 
 class Counted:
     """A client that counts what it is asked."""
 
-    def __init__(self, client: Redis | RedisCluster) -> None:
+    def __init__(self, client: RedisClient) -> None:
         self.client = client
         self.commands: list[Argument] = []
 
     def execute_command(self, *args: Argument) -> Awaitable[object]:
         self.commands.append(args[0])
-        return cast("Awaitable[object]", self.client.execute_command(*args))
+        return self.client.execute_command(*args)
 
 
 def clients_of(server: Server) -> list[dict[str, str]]:
@@ -44,10 +45,10 @@ def clients_of(server: Server) -> list[dict[str, str]]:
 
 def fails_over(sentinel: redis.Redis, replica: Server) -> bool:
     """Whether the sentinel leads to the replica; asks it to as long as it does not."""
-    if sentinel.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", MASTER) == (HOST, replica.port):
+    if cast("dict[str, object]", sentinel.sentinel_master(MASTER))["port"] == replica.port:
         return True
     with suppress(ResponseError):
-        sentinel.execute_command("SENTINEL", "FAILOVER", MASTER)
+        sentinel.sentinel_failover(MASTER)
     return False
 
 
@@ -84,9 +85,12 @@ async def serve_tls(server: Server) -> AsyncIterator[int]:
 
 async def test_each_operation_is_one_round_trip(redis_server: Server) -> None:
     """A look-up, a batch, a window and every other operation send one command each, once the scripts are known."""
-    client = Counted(Redis(host=HOST, port=redis_server.port))
+    server = Redis(host=HOST, port=redis_server.port)
+    client = Counted(server)
     store = RedisStore(client=client, key_prefix="trips:")
-    batch = [Increment("openai", f"key{number % 7}", metric, 1) for number in range(50) for metric in ("req", "latency")]
+    batch = [
+        Increment("openai", f"key{number % 7}", metric, 1) for number in range(50) for metric in ("req", "latency")
+    ]
     for _ in range(2):
         client.commands.clear()
         await store.get_usage(*REQ)
@@ -104,8 +108,10 @@ async def test_each_operation_is_one_round_trip(redis_server: Server) -> None:
         await store.ping()
     await store.close()
 
-    assert "GET SET EVALSHA EVALSHA EVALSHA GET HMGET EVALSHA SET GET EVALSHA DEL GET".split() == client.commands
-    await client.client.aclose()
+    assert "GET SET EVALSHA EVALSHA EVALSHA GET HMGET EVALSHA SET GET EVALSHA DEL GET" == " ".join(
+        map(str, client.commands)
+    )
+    await server.aclose()
 
 
 async def test_cluster_sends_a_batch_once_for_each_provider_s_key(redis_cluster: list[Server]) -> None:
@@ -197,14 +203,14 @@ async def test_tls(redis_server: Server) -> None:
     are not.
     """
     async with serve_tls(redis_server) as port:
-        files = {"tls_cert_file": str(TLS / "client.pem"), "tls_key_file": str(TLS / "client.key")}
-        async with RedisStore(addr=f"rediss://{HOST}:{port}", tls_ca_file=str(TLS / "ca.pem"), **files) as store:
+        addr = f"rediss://{HOST}:{port}"
+        async with RedisStore(addr=addr, tls_ca_file=CA, tls_cert_file=CERT, tls_key_file=KEY) as store:
             await store.set_cache("key", b"value", 10)
             assert b"value" == await store.get_cache("key")
         with pytest.raises(StoreError, match="certificate verify failed"):
-            await RedisStore(addr=f"rediss://{HOST}:{port}", **files).ping()
+            await RedisStore(addr=addr, tls_cert_file=CERT, tls_key_file=KEY).ping()
         with pytest.raises(StoreError):
-            await RedisStore(addr=f"rediss://{HOST}:{port}", tls_ca_file=str(TLS / "ca.pem")).ping()
+            await RedisStore(addr=addr, tls_ca_file=CA).ping()
 
 
 async def test_sentinel_leads_to_the_new_primary(tmp_path: Path) -> None:
@@ -218,9 +224,7 @@ async def test_sentinel_leads_to_the_new_primary(tmp_path: Path) -> None:
         start_sentinel(folders[2], master, [replica]) as sentinel,
     ):
         sentinel.ask("ACL", "SETUSER", "default", ">sentinel-secret")
-        store = RedisStore(
-            addr=sentinel.addr, mode="sentinel", master_name=MASTER, sentinel_password="sentinel-secret"
-        )
+        store = RedisStore(addr=sentinel.addr, mode="sentinel", master_name=MASTER, sentinel_password="sentinel-secret")
         async with store:
             await store.increment_usage(*REQ, 1)
             wait_for(lambda: replica.ask("GET", "usage:openai:key1:req"))

@@ -109,7 +109,12 @@ async def test_failure_spares_jobs_that_are_done(worker: Worker[list[str]]) -> N
 async def test_job_that_was_cancelled_in_the_queue_is_never_done(worker: Worker[list[str]], hand: Notes) -> None:
     """A caller who leaves before the hand begins leaves nothing behind, and harms nobody else."""
     going, go = threading.Event(), threading.Event()
-    begun = asyncio.create_task(worker.run(lambda _: [going.set(), go.wait(30)][1]))
+
+    def hold(_: list[str]) -> bool:
+        going.set()
+        return go.wait(30)
+
+    begun = asyncio.create_task(worker.run(hold))
     await asyncio.to_thread(going.wait, 30)
     waiting = asyncio.create_task(worker.run(note("waiting")))
     await asyncio.sleep(0)

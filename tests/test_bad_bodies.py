@@ -105,7 +105,7 @@ CASES = [
         Case(f"46 model {value[:5]}", SOUND.replace(b'"gpt-5-mini"', value.encode()), "model")
         for value in ("null", "5", '"' + "x" * 10_000 + '"', '"a\\nb"')
     ),
-    Case("47 messages as an object", b'{"model":"m","messages":{}}', ""),
+    Case("47 messages as an object", b'{"model":"m","messages":{}}', "messages"),
     Case("47 a million messages", ask(messages=[{"role": "user", "content": "a"}] * 1_000_000), "too-large"),
     *(
         Case(f"48 {text}", with_member(text), "")

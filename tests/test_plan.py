@@ -129,6 +129,7 @@ NESTED = b'{"model":"m","x":' + b"[" * 64 + b"]" * 64 + b"}"
         (b'{"model":"m","stream":"true"}', "stream"),
         (b'{"model":"m","stream":1}', "stream"),
         (b'{"model":"m","stream":null}', "stream"),
+        (b'{"model":"m","messages":{}}', "messages"),
         (b'{"model":"m","store":true}', "stored-completion"),
     ],
 )

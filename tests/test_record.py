@@ -50,6 +50,7 @@ error_types = st.sampled_from(["", "exception", "status", "in_stream", "cut", "c
         (CUT, False, False, "cut"),
         (replace(CUT, status=0, media=b""), False, False, "cut"),
         (replace(STREAM, outcome=UNREADABLE), False, False, "cut"),
+        (replace(STREAM, outcome=UNREADABLE), False, True, "client_disconnect"),
         (replace(STREAM, outcome=UNREADABLE, strange=True), False, False, ""),
         (replace(ANSWER, outcome=UNREADABLE), False, False, ""),
         (STREAM, False, False, ""),

@@ -147,6 +147,8 @@ def _member_fault(document: Document) -> str:
     model = document.get("model")
     if not isinstance(model, str) or not 0 < len(model) <= _LONGEST_MODEL or not model.isprintable():
         return "model"
+    if not isinstance(document.get("messages", []), list):
+        return "messages"
     return "" if isinstance(document.get("stream", False), bool) else "stream"
 
 

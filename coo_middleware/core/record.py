@@ -50,10 +50,10 @@ def classify_error(answer: Answer, *, raised: bool, disconnected: bool) -> Error
         return "status"
     if answer.outcome.error:
         return "in_stream"
-    if not answer.ended:
+    # A stream without its format's end was cut, however politely the body was closed.
+    if not answer.ended or (answer.stream and not answer.strange and not answer.outcome.whole):
         return "client_disconnect" if disconnected else "cut"
-    # A stream without its format's end was cut by the upstream, however politely the body was closed.
-    return "cut" if answer.stream and not answer.strange and not answer.outcome.whole else ""
+    return ""
 
 
 def count_record(record: Record) -> list[tuple[str, float]]:

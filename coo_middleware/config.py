@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeAlias, cast
-from urllib.parse import urlsplit
 
 from annotated_types import Ge, Le
 from pydantic import TypeAdapter, ValidationError
 
 from coo_middleware.core.policy import STRICT, CachePolicy, StrictSettings
 from coo_middleware.faults import Fault, Source, explain_name, explain_rule, find_foreign
-from coo_middleware.stores import StoreSettings
+from coo_middleware.stores import StoreSettings, http_address, redis_address
 from coo_middleware.yaml_source import read_yaml
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 ConfigSource: TypeAlias = "str | os.PathLike[str] | Mapping[str, object] | Config | None"
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_SCHEMES: Final = {"redis": ("redis", "rediss", "unix"), "http": ("http", "https")}
+_CHECKS: Final = {"redis": redis_address.find_faults, "http": http_address.find_faults}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,29 +194,11 @@ def _check(config: Config) -> Iterator[Fault]:
 
 def _check_store(runtime: StoreSettings) -> Iterator[Fault]:
     section = ("storage", "runtime")
-    if runtime.type in _SCHEMES:
-        if refusal := _refuse_addr(runtime.type, runtime.addr):
-            yield Fault((*section, "addr"), refusal)
+    if runtime.type in _CHECKS:
+        for name, refusal in _CHECKS[runtime.type](runtime):
+            yield Fault((*section, name), refusal)
     elif runtime.type != "memory" and not runtime.path:
         yield Fault((*section, "path"), f"the {runtime.type} store needs it; say which file keeps the data")
-
-
-def _refuse_addr(store: str, addr: str) -> str:
-    if not addr:
-        return f"the {store} store needs it; say where the store answers"
-    scheme, mark, _ = addr.partition("://")
-    if not mark and store == "redis":
-        scheme, addr = "redis", f"redis://{addr}"
-    if scheme not in _SCHEMES[store]:
-        return f"must begin with {', '.join(f'{each}://' for each in _SCHEMES[store])}, got a text"
-    try:
-        parts = urlsplit(addr)
-        complete = scheme == "unix" or (parts.hostname and parts.port != 0)
-    except ValueError:
-        complete = False
-    if not complete:
-        return "must name a host and a valid port, got a text; percent-encode / ? # [ ] @ within a password"
-    return "must hold no user or password; use api_key" if store == "http" and "@" in parts.netloc else ""
 
 
 _ADAPTER: Final = TypeAdapter(Config)

@@ -10,9 +10,16 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.types import ASGIApp
 
 from example_app.loopback import HOST, loopback
+from tests.proof import figures
 from tests.redis_server import Server, start, start_cluster, start_sentinel
 
 Serve = Callable[[ASGIApp], str]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the proofs have found out; with several test processes each keeps its own."""
+    for figure in figures:
+        terminalreporter.write_line(figure)
 
 
 @pytest.fixture(scope="session", autouse=True)

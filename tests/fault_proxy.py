@@ -26,7 +26,8 @@ class FaultProxy:
     def __init__(self, target: int, *, seed: int = 0) -> None:
         self.lost_replies = self.resets = self.latency = 0.0
         self.swallows = False
-        self.faults = self.port = 0
+        self.marker = b""
+        self.faults = self.marked = self.port = 0
         self._target: Final = target
         self._random: Final = random.Random(seed)  # noqa: S311 -- no secret
         self._connections: Final[set[asyncio.Task[object]]] = set()
@@ -79,6 +80,7 @@ class FaultProxy:
     async def _pass_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while piece := await reader.read(65_536):
+                self.marked += self.marker in piece
                 await asyncio.sleep(self.latency)
                 await self._wait()
                 is_reset = self._happens(self.resets)

@@ -22,7 +22,7 @@ Attempt: TypeAlias = Callable[[Callable[[], None]], bool]
 
 LEFT: Final = 3
 OWN: Final = 12
-CALLS: Final = ("open", "write", "fsync", "ftruncate", "close", "rename", "unlink", "mkdir")
+CALLS: Final = ("open", "write", "fsync", "close", "rename", "unlink", "mkdir")
 
 
 def names_of(batch: Batch) -> set[str]:

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     Target = Callable[[str, Path, int, Connection], None]
 
-# How many times as long the long proofs run: `COO_PROOF=30 make test` kills 300 times and adds 8 x 10,000.
-PROOF = int(os.environ.get("COO_PROOF", "1"))
-
 COUNTER = ("p", "k", "req")
 STORES = {"file": FileStore, "sqlite": SqliteStore}
 LARGE = os.urandom(100_000)
@@ -91,6 +88,11 @@ class Killing:
         """The same with the writer that takes no care."""
         for _ in range(kills):
             self.kill_one(write_in_place)
+
+    def told(self, kills: int) -> str:
+        """What went wrong, in words."""
+        wrong = f"{self.torn} torn, {self.lost} lost, {self.doubled} doubled"
+        return f"{self.kind}: {kills} kills, {self.acknowledged:,} batches acknowledged, {wrong}"
 
     def kill_one(self, target: Target) -> None:
         receiver, sender = CONTEXT.Pipe(duplex=False)

@@ -37,6 +37,9 @@ class RedisContract(FullStoreContract, SharedStoreContract):
             password=self.password,
             key_prefix=self.prefix,
             usage_ttl_seconds=self.usage_ttl_seconds,
+            # A machine that has much else to do is no fault of the store's.
+            max_connections=200,
+            timeout_seconds=10,
             clock=clock,
         )
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
-import os
 import sys
+
+import pytest
 
 from coo_middleware import COOMiddleware
 from coo_middleware.stores.memory import MemoryStore
@@ -21,9 +22,9 @@ from tests.asgi import (
     stream,
     total,
 )
+from tests.proof import choose, report
 
-# `make proof` sends 100,000 requests.
-COUNT = int(os.environ.get("COO_PROOF_COUNT", "3000"))
+COUNT = choose(3_000, 100_000)
 MAX_BYTES, MAX_ENTRIES, MAX_KEYS = 262_144, 200, 50
 METRICS = 8
 SETTINGS = {
@@ -46,6 +47,8 @@ async def send(middleware: COOMiddleware, app: Script, numbers: range) -> None:
     gc.collect()
 
 
+@pytest.mark.proof
+@pytest.mark.timeout(1800)
 async def test_unique_prompts_and_callers_fill_nothing() -> None:
     """After many requests that are all new, the store, the counters and the keys are within their bounds, the second
     half of them has left less than one object for two requests, no task is left, and no request was lost.
@@ -60,6 +63,7 @@ async def test_unique_prompts_and_callers_fill_nothing() -> None:
     await send(middleware, app, range(COUNT // 2, COUNT))
     growth = sys.getallocatedblocks() - blocks
 
+    report(f"{COUNT:,} requests, none like another: the second half left {growth:,} objects")
     assert COUNT // 4 > growth
     assert MAX_BYTES >= store._responses.currsize
     assert MAX_ENTRIES >= len(store._responses)

@@ -79,7 +79,7 @@ EVERY_FIELD = """\
 storage:
   runtime:
     type: redis
-    addr: "redis://cache:6380/1"
+    addr: "rediss://cache:6380/1"
     mode: sentinel
     master_name: "m"
     username: "u"
@@ -209,7 +209,7 @@ def test_every_field_can_be_set(load: Load) -> None:
         storage=Storage(
             StoreSettings(
                 type="redis",
-                addr="redis://cache:6380/1",
+                addr="rediss://cache:6380/1",
                 mode="sentinel",
                 master_name="m",
                 username="u",
@@ -448,6 +448,7 @@ def test_an_address_is_kept_and_not_shown(store: str, addr: str) -> None:
         ("http", "gopher://host", "must begin with http://, https://,"),
         ("http", "https://", "must name a host and a valid port"),
         ("http", f"https://user:{CANARY}@host", "must hold no user or password; use api_key"),
+        ("http", f"https://host?key={CANARY}", "must be printable ASCII without query"),
     ],
 )
 def test_a_wrong_address_is_refused_and_not_repeated(store: str, addr: str, text: str) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from coo_middleware import load_config
+from coo_middleware import Config, load_config
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -105,3 +107,24 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
 
     assert [] == [link for link in links if not (page.parent / link).exists()]
+
+
+def test_the_page_shows_every_setting_and_its_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The first block of docs/configuration.md names every setting, each with its default."""
+    for name in ("COO_SECRET", "STORAGE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    block = BLOCK.search((ROOT / "docs" / "configuration.md").read_text())
+    assert block is not None
+    (tmp_path / "coo.yaml").write_text(block[2])
+
+    assert Config() == load_config(tmp_path / "coo.yaml")
+    assert [] == [name for name in setting_names(Config()) if f"{name}:" not in block[2]]
+
+
+def setting_names(settings: object) -> list[str]:
+    """All names in a tree of settings."""
+    found = []
+    for each in fields(cast("Config", settings)):
+        value = getattr(settings, each.name)
+        found += [each.name, *(setting_names(value) if is_dataclass(value) else [])]
+    return found

@@ -17,7 +17,8 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 from coo_middleware.stores import Increment, RuntimeStore, StoreError, StoreSettings, disk, file, keeper, open_store
 from coo_middleware.stores.file import FileStore
 from coo_middleware.testing import Clock
-from tests.processes import COUNTER, PROOF, Killing
+from tests.processes import COUNTER, Killing
+from tests.proof import PROOF, report
 from tests.store_machine import TTL, StoreMachine
 from tests.test_disk import mode_of, no_larger_file
 
@@ -273,21 +274,25 @@ async def test_limits_hold_over_a_restart(path: Path) -> None:
         assert [1.0] * 20 == [await store.get_total(*counter) for counter in counters]
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(60 + 30 * PROOF)
 def test_kill_loses_and_doubles_nothing_that_was_acknowledged(path: Path) -> None:
     """Whenever the writer is killed, the document is whole, and every batch counts once."""
     killing = Killing("file", path)
     killing.run(10 * PROOF)
+    report(killing.told(10 * PROOF))
 
     assert (0, 0, 0) == (killing.torn, killing.lost, killing.doubled)
     assert killing.acknowledged + 1 == asyncio.run(killing.finish())
     assert killing.acknowledged >= PROOF
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(60 + 30 * PROOF)
 def test_kill_tears_a_file_that_is_written_in_place(tmp_path: Path) -> None:
     """The loop above can fail: without our care the same kills leave a torn document."""
     killing = Killing("file", tmp_path / "data.json")
     killing.run_control(10 * PROOF)
+    report(f"control, a file written in place: {10 * PROOF} kills, {killing.torn} torn")
 
     assert killing.torn > 0

@@ -303,6 +303,7 @@ async def test_no_probe_runs_beside_an_open(guard: Guard, store: MoodyStore) -> 
     opening = asyncio.create_task(guard.open())
     await until(lambda: store.at_once == 1)
     await fail(guard, 5)
+    assert guard._probe is None
     gate.set()
     await opening
 
@@ -401,6 +402,24 @@ async def test_slow_store_does_not_come_back(guard: Guard, store: MoodyStore) ->
     slow.clear()
 
     await until(lambda: guard.is_up)
+
+
+async def test_every_outage_opens_the_breaker(
+    guard: Guard, store: MoodyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After it came back a store that fails again is shut out again, after as many faults as ever."""
+    ups = []
+    for _ in range(3):
+        store.mood = refuse
+        await fail(guard, 2)
+        ups.append(guard.is_up)
+        await fail(guard, 1)
+        ups.append(guard.is_up)
+        store.mood = well
+        await until(lambda: guard.is_up)
+
+    assert [True, False] * 3 == ups
+    assert ["ERROR", "WARNING"] * 3 == [record.levelname for record in caplog.records]
 
 
 async def test_late_good_answer_does_not_close_the_breaker(store: MoodyStore, caplog: pytest.LogCaptureFixture) -> None:
@@ -523,7 +542,8 @@ def test_probe_survives_a_change_of_the_event_loop(store: MoodyStore) -> None:
     assert guard.is_up
 
 
-def test_probe_of_an_abandoned_event_loop_does_no_harm(store: MoodyStore) -> None:
+@pytest.mark.parametrize("calls", [0, 1])
+def test_probe_of_an_abandoned_event_loop_does_no_harm(store: MoodyStore, calls: int) -> None:
     """A loop that was closed with the probe in it, as some test clients do, hinders neither `close` nor the next."""
     guard = make(store)
     store.mood = refuse
@@ -534,12 +554,12 @@ def test_probe_of_an_abandoned_event_loop_does_no_harm(store: MoodyStore) -> Non
     loop.close()
 
     async def close() -> None:
-        await fail(guard)
-        assert probe is not guard._probe
-        store.mood = well
+        await fail(guard, calls)
+        assert (probe is guard._probe) == (calls == 0)
         await guard.close()
 
     asyncio.run(close())
+    assert "close" == store.calls[-1]
 
 
 async def send(guard: Guard, batches: Iterable[int]) -> None:

@@ -16,7 +16,7 @@ from coo_middleware.stores.http import HTTPStore
 from coo_middleware.stores.memory import MemoryStore
 from coo_middleware.testing import Clock
 from coo_middleware.testing.calls import OPERATIONS
-from tests.processes import PROOF
+from tests.proof import PROOF
 from tests.storage_server import KEY
 from tests.store_machine import TTL, StoreMachine
 

@@ -13,12 +13,13 @@ from time import monotonic, perf_counter
 
 import pytest
 from hypothesis import settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import rule, run_state_machine_as_test
 
 from coo_middleware.stores import Increment, RuntimeStore, StoreSettings, open_store, sqlite
 from coo_middleware.stores.sqlite import SqliteStore
 from coo_middleware.testing import Clock
-from tests.processes import COUNTER, PROOF, Killing, run_children
+from tests.processes import COUNTER, Killing, run_children
+from tests.proof import PROOF, report
 from tests.store_machine import TTL, StoreMachine
 
 KIB = bytes(1024)
@@ -54,7 +55,9 @@ async def keys_left(store: RuntimeStore, keys: str) -> str:
 
 
 def test_sqlite_agrees_with_a_model(tmp_path: Path) -> None:
-    """After any calls in any order, with time passing between them, the store reads what a plain log would."""
+    """After any calls in any order, with time passing and the file opened anew between them, the store reads what a
+    plain log would.
+    """
     paths = (tmp_path / f"{number}.db" for number in range(10**6))
 
     class SqliteMachine(StoreMachine):
@@ -62,6 +65,10 @@ def test_sqlite_agrees_with_a_model(tmp_path: Path) -> None:
 
         async def make(self, clock: Clock) -> RuntimeStore:
             return SqliteStore(path=next(paths), usage_ttl_seconds=TTL, clock=clock)
+
+        @rule()
+        def reopen(self) -> None:
+            self.wait(self.store.close())
 
     run_state_machine_as_test(
         SqliteMachine, settings=settings(max_examples=20 * PROOF, stateful_step_count=30, deadline=None)
@@ -199,6 +206,7 @@ async def test_cancelled_operations_break_nothing(path: Path) -> None:
         assert counted <= await store.get_total(*COUNTER) <= 100 * PROOF
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(60 + 30 * PROOF)
 def test_processes_lose_no_increment_of_one_another(path: Path) -> None:
     """Eight processes that add at the same time: the sum is exact, and each sees the others' responses."""
@@ -215,14 +223,18 @@ def test_processes_lose_no_increment_of_one_another(path: Path) -> None:
     asyncio.run(prepare())
     assert [b"shared"] * 8 == run_children(path, 8, times)
 
-    assert (8 * times, [b"%d" % number for number in range(8)]) == asyncio.run(read())
+    total, responses = asyncio.run(read())
+    report(f"sqlite: 8 processes x {times:,} increments: total {total:,.0f}")
+    assert (8 * times, [b"%d" % number for number in range(8)]) == (total, responses)
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(60 + 30 * PROOF)
 def test_kill_loses_and_doubles_nothing_that_was_acknowledged(path: Path) -> None:
     """Whenever the writer is killed, the file is whole, and every batch counts once."""
     killing = Killing("sqlite", path)
     killing.run(10 * PROOF)
+    report(killing.told(10 * PROOF))
 
     assert (0, 0, 0) == (killing.torn, killing.lost, killing.doubled)
     assert killing.acknowledged + 1 == asyncio.run(killing.finish())
@@ -261,6 +273,7 @@ async def cost(store: SqliteStore) -> float:
     return min(taken)
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(60 + 30 * PROOF)
 async def test_window_costs_the_same_after_many_increments(busy: tuple[SqliteStore, Clock]) -> None:
     """The rows that a window can touch are bounded, so that a million increments cost it no more than a thousand."""
@@ -275,5 +288,5 @@ async def test_window_costs_the_same_after_many_increments(busy: tuple[SqliteSto
     buckets = await store._read(lambda db: db.execute("SELECT count(*) FROM windows").fetchone()[0])
     assert buckets <= 121 + 121 + 841 + 1000 + 17 + 1
     if PROOF > 1:
-        print(f"window after 10^3: {first * 5000:.2f} us, after {times}: {later * 5000:.2f} us")  # noqa: T201
+        report(f"sqlite: a window after 1,000 increments {first * 5000:.1f} us, after {times:,} {later * 5000:.1f} us")
         assert later <= 1.2 * first

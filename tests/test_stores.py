@@ -1,6 +1,6 @@
 """The contract of RuntimeStore, over every store that we ship."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx2
@@ -46,7 +46,7 @@ class TestHTTP(FullStoreContract, SharedStoreContract):
         return await self.another(clock)
 
     async def another(self, clock: Clock) -> RuntimeStore:
-        return HTTPStore(addr=self.relay.url, api_key=SECRET)
+        return HTTPStore(addr=self.relay.url, api_key=SECRET, max_connections=100)
 
 
 class TestHTTPWithAnotherClient(TestHTTP):
@@ -58,7 +58,7 @@ class TestHTTPWithAnotherClient(TestHTTP):
             yield
 
     async def another(self, clock: Clock) -> RuntimeStore:
-        return HTTPStore(addr=self.relay.url, api_key=SECRET, client=self.client)
+        return HTTPStore(addr=self.relay.url, api_key=SECRET, max_connections=100, client=self.client)
 
 
 class TestHTTPOutOfReach(FailureContract):
@@ -148,3 +148,20 @@ class TestRedisSentinel(RedisContract):
     def _place(self, redis_sentinel: tuple[Server, Server]) -> None:
         sentinel, master = redis_sentinel
         self.addr, self.servers = sentinel.addr, [f"redis://{master.addr}"]
+
+
+class TestRedisLimitedUser(RedisContract):
+    """The store by a user who may do what docs/stores.md lists, and no more."""
+
+    username = "coo"
+    password = "secret"
+
+    @pytest.fixture(autouse=True)
+    def _place(self, redis_server: Server) -> Iterator[None]:
+        page = (Path(__file__).parent.parent / "docs" / "stores.md").read_text()
+        [line] = [line for line in page.splitlines() if line.startswith("ACL SETUSER coo on >secret ")]
+        redis_server.ask(*line.replace("~coo:*", "~test-*").split())
+        redis_server.ask("SCRIPT", "FLUSH")
+        self.addr, self.servers = redis_server.addr, [f"redis://{redis_server.addr}"]
+        yield
+        redis_server.ask("ACL", "DELUSER", "coo")

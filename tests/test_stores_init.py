@@ -15,6 +15,7 @@ from coo_middleware.stores import (
     check_key,
     check_ttl,
     check_window,
+    check_writer,
     open_store,
 )
 from coo_middleware.stores.memory import MemoryStore
@@ -150,3 +151,11 @@ def test_text_of_an_invalid_key_is_not_shown() -> None:
 def test_secrets_of_settings_are_not_shown() -> None:
     """A settings value printed by accident shows neither password nor token nor what an address may hold."""
     assert SECRET not in repr(StoreSettings(addr=SECRET, password=SECRET, api_key=SECRET))
+
+
+@pytest.mark.parametrize(("writer", "sequence"), [("w" * 2049, 1), ("\ud800", 1), ("w", 2**63)])
+def test_writer_that_no_file_can_hold_is_refused(writer: str, sequence: int) -> None:
+    """A writer's name is text of bounded length, and its numbers have 63 bits."""
+    with pytest.raises(ValueError, match=r"^(?:writer|sequence)"):
+        check_writer(writer, sequence)
+    check_writer("w" * 2048, 2**63 - 1)

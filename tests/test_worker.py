@@ -152,16 +152,17 @@ async def test_stop_raises_what_closing_raises(worker: Worker[list[str]], hand: 
 async def test_stop_that_is_cancelled_stops_all_the_same(worker: Worker[list[str]], hand: Notes) -> None:
     """Who no longer waits for the end does not call it off."""
     await worker.run(note("job"))
+    ended = worker._ended
+    assert ended is not None
     with worker._working:
         stopping = asyncio.create_task(worker.stop())
         await asyncio.sleep(0)
         stopping.cancel()
-        await asyncio.sleep(0)
-    await worker.run(note("again"))
-    await worker.stop()
+        await asyncio.wait([stopping])
+    await asyncio.wrap_future(ended)
 
-    assert ["again", "closed", "job"] == sorted({*hand.notes})
-    assert 2 == hand.notes.count("closed")
+    assert stopping.cancelled()
+    assert ["job", "closed"] == hand.notes
 
 
 async def test_hand_rests_now_and_then(hand: Notes) -> None:

@@ -62,19 +62,19 @@ class StoreSettings:
     sentinel_password: str = field(default="", repr=False)
     """redis: the password of the sentinels themselves."""
     tls_ca_file: str = ""
-    """redis: the certificates to trust in place of the system's, for a rediss:// address."""
+    """redis, http: the certificates to trust in place of the system's, for a rediss:// or https:// address."""
     tls_cert_file: str = ""
-    """redis: our own certificate, for a server that asks for one."""
+    """redis, http: our own certificate, for a server that asks for one."""
     tls_key_file: str = ""
-    """redis: the key of that certificate, unless its file holds it."""
+    """redis, http: the key of that certificate, unless its file holds it."""
     key_prefix: str = ""
     """redis: what the name of every key begins with."""
     max_connections: Annotated[int, Ge(1), Le(10_000)] = 50
-    """redis: the most connections open at once."""
+    """redis, http: the most connections open at once."""
     connect_timeout_seconds: Annotated[float, Ge(0.01), Le(60)] = 1.0
     """redis: the most that connecting may take, in seconds."""
     timeout_seconds: Annotated[float, Ge(0.01), Le(60)] = 1.0
-    """redis: the most that one command may take, connecting included, in seconds."""
+    """redis, http: the most that one command or request may take, connecting included, in seconds."""
     api_key: str = field(default="", repr=False)
     """http: the bearer token."""
     path: str = ""

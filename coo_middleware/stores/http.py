@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from coo_middleware.stores import (
     RuntimeStore,
+    StoreSettings,
     check_amount,
     check_counter,
     check_increments,
@@ -16,6 +17,7 @@ from coo_middleware.stores import (
     check_ttl,
     check_window,
 )
+from coo_middleware.stores.http_address import find_faults
 from coo_middleware.stores.http_channel import Channel, LostError
 from coo_middleware.stores.http_layout import (
     LayoutError,
@@ -32,7 +34,7 @@ from coo_middleware.stores.http_layout import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from coo_middleware.stores import Increment, StoreSettings
+    from coo_middleware.stores import Increment
     from coo_middleware.stores.http_lane import HTTPClient
     from coo_middleware.stores.http_layout import Parts
 
@@ -40,12 +42,13 @@ if TYPE_CHECKING:
 class HTTPStore(RuntimeStore):
     """The store that a storage API at the base URL `addr` serves; how long a usage counter lives is that store's.
 
-    `api_key`: the bearer token, sent to `addr` alone; redirects are not followed. `timeout_seconds`: the most that one
-    request may take. `max_connections`: the most that are open at once; StoreBusyError when all stay in use.
-    `max_body_bytes`: a response that takes more to send is not stored, and a longer answer is a fault. `client`: a
-    client of httpx.AsyncClient's interface to use instead of one of our own; it stays the caller's, with its proxies,
-    its certificates, its pool, its event loop and its end. Raises ValueError unless addr is an http or https URL
-    without user, query and fragment, and api_key printable ASCII.
+    `api_key`: the bearer token, sent to `addr` alone; redirects are not followed. `tls_ca_file`, `tls_cert_file`,
+    `tls_key_file`: for https, the certificates to trust in place of the public ones, our own certificate, and its key.
+    `timeout_seconds`: the most that one request may take. `max_connections`: the most that are open at once;
+    StoreBusyError when all stay in use. `max_body_bytes`: a response that takes more to send is not stored, and a
+    longer answer is a fault. `client`: a client of httpx.AsyncClient's interface to use instead of one of our own; it
+    stays the caller's, with its proxies, its certificates, its pool, its event loop and its end. Raises ValueError
+    when a setting is wrong.
     """
 
     def __init__(
@@ -53,27 +56,43 @@ class HTTPStore(RuntimeStore):
         *,
         addr: str,
         api_key: str = "",
+        tls_ca_file: str = "",
+        tls_cert_file: str = "",
+        tls_key_file: str = "",
         timeout_seconds: float = 1.0,
-        max_connections: int = 100,
+        max_connections: int = 50,
         max_body_bytes: int = 16_777_216,
         client: HTTPClient | None = None,
     ) -> None:
-        self._channel: Final = Channel(
-            addr,
-            api_key,
+        settings = StoreSettings(
+            type="http",
+            addr=addr,
+            api_key=api_key,
+            tls_ca_file=tls_ca_file,
+            tls_cert_file=tls_cert_file,
+            tls_key_file=tls_key_file,
             timeout_seconds=timeout_seconds,
             max_connections=max_connections,
-            # What the server adds to a response, its time to live, must not make it too long to be read.
-            max_bytes=max_body_bytes + 1024,
-            client=client,
         )
+        for field, fault in find_faults(settings):
+            raise ValueError(f"{field} {fault}")
+        # What the server adds to a response, its time to live, must not make it too long to be read.
+        self._channel: Final = Channel(settings, max_bytes=max_body_bytes + 1024, client=client)
         self._max_body: Final = max_body_bytes
         self._writers: Final[list[_Writer]] = []
 
     @classmethod
     def from_settings(cls, settings: StoreSettings) -> Self:
         """The store that the section `storage.runtime` describes."""
-        return cls(addr=settings.addr, api_key=settings.api_key)
+        return cls(
+            addr=settings.addr,
+            api_key=settings.api_key,
+            tls_ca_file=settings.tls_ca_file,
+            tls_cert_file=settings.tls_cert_file,
+            tls_key_file=settings.tls_key_file,
+            timeout_seconds=settings.timeout_seconds,
+            max_connections=settings.max_connections,
+        )
 
     async def open(self) -> None:
         """Makes the client. Nothing is sent: the server may come later."""

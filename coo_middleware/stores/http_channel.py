@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from coo_middleware.stores import StoreBusyError, StoreError
+from coo_middleware.stores.http_address import read_address
 from coo_middleware.stores.http_lane import POOL_SECONDS, HTTPClient, HTTPResponse, Lane
 from coo_middleware.stores.http_layout import JSON_TYPE, LayoutError, decode_json
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from coo_middleware.core.document import Document
+    from coo_middleware.stores import StoreSettings
 
 _ADVICE: Final = {
     401: "api_key is not the server's; set storage.runtime.api_key",
@@ -59,30 +60,17 @@ class Reply:
 
 
 class Channel:
-    """Requests to the server at the base URL `addr`, each within `timeout_seconds`, neither repeated nor redirected,
-    at most `max_connections` at a time.
-
-    Without a `client` it has one of its own for each event loop, which takes nothing from the environment. An answer
-    of more than `max_bytes` is refused. Raises ValueError unless addr is an http or https URL without user, query and
-    fragment, and api_key printable ASCII.
+    """Requests to the server at `settings.addr`, neither repeated nor redirected, each within `timeout_seconds` and at
+    most `max_connections` at a time, with the given client or one of our own for each event loop. An answer of more
+    than `max_bytes` is refused.
     """
 
-    def __init__(
-        self,
-        addr: str,
-        api_key: str,
-        *,
-        timeout_seconds: float,
-        max_connections: int,
-        max_bytes: int,
-        client: HTTPClient | None,
-    ) -> None:
-        self._base, self._place = _read_addr(addr)
-        self._headers: Final = _make_headers(api_key)
-        self._timeout: Final = timeout_seconds
-        self._max_connections: Final = max_connections
+    def __init__(self, settings: StoreSettings, *, max_bytes: int, client: HTTPClient | None) -> None:
+        self._settings: Final = settings
+        self._address: Final = read_address(settings.addr)
+        self._headers: Final = _make_headers(settings.api_key)
         self._max_bytes: Final = max_bytes
-        self._client: Final = client
+        self._given: Final = client
         self._lanes: Final[dict[asyncio.AbstractEventLoop, Lane]] = {}
 
     def open(self) -> None:
@@ -100,9 +88,9 @@ class Channel:
         """The answer to one request. Raises StoreError when there is none: StoreBusyError when all connections stay
         in use, LostError when the connection failed.
         """
-        attempt = f"{method} /{path.split('/')[1]} at {self._place}"
+        attempt = f"{method} /{path.split('/')[1]} at {self._address.place}"
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._settings.timeout_seconds):
                 return await self._lane().run(lambda client: self._exchange(client, method, path, body, attempt))
         except StoreError:
             raise
@@ -110,10 +98,10 @@ class Channel:
             raise self._explain(error, attempt) from error
 
     async def _exchange(self, client: HTTPClient, method: str, path: str, body: bytes | None, attempt: str) -> Reply:
-        seconds = self._timeout
+        seconds = self._settings.timeout_seconds
         async with client.stream(
             method,
-            self._base + path,
+            self._address.base + path,
             content=body,
             headers=self._headers,
             timeout=(seconds, seconds, seconds, min(seconds, POOL_SECONDS)),
@@ -135,9 +123,10 @@ class Channel:
         """Told by names, since the client may be another library's."""
         kinds = {each.__name__ for each in type(error).__mro__}
         if kinds & {"PoolTimeout", "PoolTimeoutError"}:
-            return StoreBusyError(f"{attempt}: all connections are in use; send less at once, or to more servers")
+            return StoreBusyError(f"{attempt}: all connections are in use; raise storage.runtime.max_connections")
         if kinds & {"TimeoutError", "TimeoutException"}:
-            return StoreError(f"{attempt}: no answer within {self._timeout:g} s; is the server overloaded?")
+            seconds = self._settings.timeout_seconds
+            return StoreError(f"{attempt}: no answer within {seconds:g} s; is the server overloaded?")
         return LostError(f"{attempt}: {type(error).__name__}; is the server running, and storage.runtime.addr right?")
 
     def _lane(self) -> Lane:
@@ -145,7 +134,7 @@ class Channel:
         loop = asyncio.get_running_loop()
         if loop not in self._lanes:
             self._forget_ended()
-            self._lanes[loop] = Lane(self._client, self._max_connections)
+            self._lanes[loop] = Lane(self._given, self._settings)
         return self._lanes[loop]
 
     def _forget_ended(self) -> None:
@@ -153,23 +142,7 @@ class Channel:
             del self._lanes[loop]
 
 
-def _read_addr(addr: str) -> tuple[str, str]:
-    """The base URL without a slash at its end, and its host and port for messages."""
-    try:
-        parts = urlsplit(addr)
-        complete = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        complete = False
-    if not complete:
-        raise ValueError("addr: must be an http:// or https:// URL with a host and a valid port")
-    if set(addr) & set("@?# \\") or not (addr.isascii() and addr.isprintable()):
-        raise ValueError("addr: must hold no user, password, query, fragment or space; the token goes into api_key")
-    return addr.rstrip("/"), parts.netloc
-
-
 def _make_headers(api_key: str) -> dict[str, str]:
-    if not (api_key.isascii() and api_key.isprintable()):
-        raise ValueError("api_key: must be printable ASCII")
     # What is compressed could be of any size unpacked, so nothing is asked for that needs unpacking.
     headers = {"accept": JSON_TYPE, "accept-encoding": "identity", "content-type": JSON_TYPE}
     return headers | {"authorization": f"Bearer {api_key}"} if api_key else headers

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from anyio import CancelScope
+
+from coo_middleware.stores import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     import httpx
+
+    from coo_middleware.stores import StoreSettings
 
 T = TypeVar("T")
 
@@ -54,17 +59,17 @@ class HTTPClient(Protocol):
 
 
 class Lane:
-    """At most `limit` pieces of work at a time with `client`, or with a client of our own, which takes nothing from the
-    environment and which `close` closes.
+    """At most `settings.max_connections` pieces of work at a time with `client`, or with a client of our own, which
+    takes nothing from the environment and which `close` closes. Raises StoreError when its certificates cannot be read.
     """
 
-    def __init__(self, client: HTTPClient | None, limit: int) -> None:
+    def __init__(self, client: HTTPClient | None, settings: StoreSettings) -> None:
         self._exits: Final = AsyncExitStack()
         if client is None:
-            client = own = _make_client(limit)
+            client = own = _make_client(settings)
             self._exits.push_async_callback(own.aclose)
         self._client: Final[HTTPClient] = client
-        self._slots: Final = asyncio.Semaphore(limit)
+        self._slots: Final = asyncio.Semaphore(settings.max_connections)
         self._tasks: Final[set[asyncio.Future[Any]]] = set()
 
     async def run(self, work: Callable[[HTTPClient], Awaitable[T]]) -> T:
@@ -108,8 +113,23 @@ async def _run_within(scope: CancelScope, work: Awaitable[T]) -> T:
     raise asyncio.CancelledError
 
 
-def _make_client(limit: int) -> httpx.AsyncClient:
+def _make_client(settings: StoreSettings) -> httpx.AsyncClient:
     import httpx
 
-    limits = httpx.Limits(max_connections=limit, keepalive_expiry=_KEEPALIVE_SECONDS)
-    return httpx.AsyncClient(limits=limits, trust_env=False)
+    limits = httpx.Limits(max_connections=settings.max_connections, keepalive_expiry=_KEEPALIVE_SECONDS)
+    return httpx.AsyncClient(limits=limits, trust_env=False, verify=_choose_tls(settings))
+
+
+def _choose_tls(settings: StoreSettings) -> ssl.SSLContext | bool:
+    """What certificates are checked with: httpx's own choice where nothing is set."""
+    if not (settings.tls_ca_file or settings.tls_cert_file):
+        return True
+    try:
+        context = ssl.create_default_context(cafile=settings.tls_ca_file or None)
+        if settings.tls_cert_file:
+            context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file or None)
+    except OSError as error:
+        raise StoreError(
+            "storage.runtime.tls_ca_file, tls_cert_file or tls_key_file cannot be used; it must be readable and PEM"
+        ) from error
+    return context

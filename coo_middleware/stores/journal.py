@@ -185,14 +185,11 @@ def _check_orphan(opened: os.stat_result, named: os.stat_result) -> None:
 
 
 def _write(file: int, content: bytes) -> int:
-    """Appends all of `content`, or nothing, and gives the size of the file."""
+    """Appends `content` and gives the size of the file."""
     found = os.fstat(file)
     if found.st_nlink == 0:
         raise FileNotFoundError(errno.ENOENT, "removed")
     if os.write(file, content) != len(content):
-        # A full disk takes a part.
-        with suppress(OSError):
-            os.ftruncate(file, found.st_size)
         raise OSError(errno.ENOSPC, "only a part could be written")
     return found.st_size + len(content)
 

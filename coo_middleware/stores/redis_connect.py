@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Argument: TypeAlias = bytes | str | int | float
 
 # Long enough for a burst, and over before anybody above takes a busy pool for a dead server.
-_BUSY_SECONDS: Final = 0.05
+_BUSY_SECONDS: Final = 0.08
 
 
 class RedisClient(Protocol):

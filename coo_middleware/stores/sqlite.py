@@ -38,7 +38,7 @@ SWEEP_SECONDS: Final = 30.0
 
 
 class SqliteStore(RuntimeStore):
-    """Counters and responses in the SQLite database at `path`, for any number of processes of one machine.
+    """Counters and responses in the SQLite database at `path`, on a local disk, for all processes of one machine.
 
     What was acknowledged survives the end of any process, kill -9 included; changes that wait at the same time share a
     transaction. When the machine itself loses its power, the last moments may be missing, everything before them is

@@ -107,11 +107,12 @@ class Worker(Generic[C]):
         self._starting.release()
 
     def _start(self) -> None:
-        self._ended = Future()
+        ended: Future[None] = Future()
         # As if it ran already, so that nobody who stops waiting for the end can call it off.
-        self._ended.set_running_or_notify_cancel()
+        ended.set_running_or_notify_cancel()
         # A daemon: a store that was never closed must not keep its process from ending.
-        Thread(target=self._live, args=(self._queue, self._ended), name=self._name, daemon=True).start()
+        Thread(target=self._live, args=(self._queue, ended), name=self._name, daemon=True).start()
+        self._ended = ended
 
     def _live(self, queue: SimpleQueue[Job[C] | None], ended: Future[None]) -> None:
         due, going = monotonic() + self._interval, True

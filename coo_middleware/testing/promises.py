@@ -32,6 +32,17 @@ class FullStoreContract(StoreContract):
         assert (1, 1, 15) == await read(store, *REQ)
         assert [3, 7, 15] == [await store.get_usage_in_window(*REQ, window) for window in (7_000, DAY, 35 * DAY)]
 
+    async def test_usage_counter_that_a_late_increment_began_lives_a_full_period(
+        self, clock: Clock, store: RuntimeStore
+    ) -> None:
+        """A period runs from the moment in which the store took its first increment, whatever that one's age."""
+        await store.apply("writer", 1, [Increment(*REQ, 1, age=self.usage_ttl_seconds / 2)])
+        await self.advance(clock, self.usage_ttl_seconds * 3 / 4)
+        assert 1 == await store.get_usage(*REQ)
+        await self.advance(clock, self.usage_ttl_seconds / 4)
+
+        assert 0 == await store.get_usage(*REQ)
+
     async def test_total_never_expires(self, clock: Clock, store: RuntimeStore) -> None:
         """A total holds what left the longest window."""
         await store.increment_usage(*REQ, 1)

@@ -1,6 +1,7 @@
 """core/backlog.py: what waits for the store is merged, never dropped, and counted in the windows of its time."""
 
 from collections import Counter
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from coo_middleware.core.backlog import Amount, Backlog, CounterName
 from coo_middleware.core.window import LONGEST_WINDOW, Windows
 
 NOW = 1_700_000_000.25
-HOUR, DAY = 3_600, 86_400
+DAY = 86_400
 NAMES: list[CounterName] = [("p", f"k{number}", "req") for number in range(4)]
 REQ = NAMES[0]
 
@@ -89,7 +90,7 @@ def test_nothing_is_ever_dropped(additions: list[tuple[CounterName, float, int, 
 
 @given(additions, limits)
 def test_size_is_bounded(additions: list[tuple[CounterName, float, int, int]], limit: int) -> None:
-    """It never holds more than `limit`, or a few for each counter where there are more of these."""
+    """It never holds more than `limit`, or four for each counter where that is more."""
     backlog, now = Backlog(limit), NOW
     for name, pause, delta, samples in additions:
         now += pause
@@ -122,16 +123,42 @@ def outage(backlog: Backlog, seconds: int, counters: int) -> list[Amount]:
 
 
 def test_outage_of_three_hours_costs_no_accuracy() -> None:
-    """10,800 increments of a counter wait as 300 amounts or so, and no window can tell."""
-    backlog = Backlog(400)
-    amounts = outage(backlog, 3 * HOUR, 1)
+    """12,000 increments of a counter wait as 250 amounts, and no window can tell, merged as late as may be."""
+    now = NOW - NOW % 60 + 30.95
+    times = [now - 0.9 * number for number in reversed(range(12_000))]
+    backlog = Backlog(len({int(time) for time in times}) - 1)
+    amounts = fill(backlog, [(REQ, time - before, 1, 1) for before, time in pairwise([NOW, *times])])
     now = amounts[-1].time
-    merged = backlog.take(401)
+    merged = backlog.take()
     exact, found = windows_of(amounts, now)[REQ], windows_of(merged, now)[REQ]
 
     spans = (1, 2, 60, 119, 120, 121, 600, 7_199, 7_200, 7_201, DAY)
-    assert 240 < len(merged) <= 400
-    assert [exact.last(window, now) for window in spans] == [found.last(window, now) for window in spans]
+    assert len(merged) < 300
+    assert [exact.last(span, now) for span in spans] == [found.last(span, now) for span in spans]
+
+
+def test_next_outage_starts_anew() -> None:
+    """A limit that forced more in one outage costs the next no accuracy."""
+    backlog = Backlog(400)
+    outage(backlog, 300, 40)
+    backlog.take()
+    amounts = outage(backlog, 300, 1)
+    outage(backlog, 300, 1)
+
+    assert (
+        sorted(2 * [amount.time for amount in amounts])[-240:]
+        == sorted([amount.time for amount in backlog.take() for _ in range(amount.samples)])[-240:]
+    )
+
+
+def test_clock_that_was_ahead_does_not_fill_the_backlog() -> None:
+    """Amounts of a clock that goes back a day are merged by their distance, and do not stand in the way."""
+    backlog = Backlog(100)
+    fill(backlog, [(REQ, DAY, 1, 1), *[(REQ, 1.0, 1, 1)] * 90])
+    for second in range(1_000):
+        backlog.add(REQ, 1, NOW + second)
+
+        assert len(backlog) <= 100
 
 
 def test_clock_of_the_store_that_is_behind_loses_nothing() -> None:

@@ -102,7 +102,7 @@ async def test_whole_answers_of_every_framing_are_read() -> None:
         sized(GOOD, b"content-encoding: identity\r\n"),
     ]
     for answer in framed:
-        async with speaking(say(answer)) as url, HTTPStore(addr=url) as store:
+        async with speaking(say(answer)) as url, HTTPStore(addr=url, timeout_seconds=20) as store:
             assert 1 == await store.get_usage("openai", "key1", "req")
 
 
@@ -213,5 +213,5 @@ async def test_nothing_is_taken_from_the_environment(serve: Serve, monkeypatch: 
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    async with HTTPStore(addr=url, api_key=KEY) as store:
+    async with HTTPStore(addr=url, api_key=KEY, timeout_seconds=20) as store:
         await store.ping()

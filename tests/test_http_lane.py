@@ -11,6 +11,7 @@ from anyio import CancelScope
 from coo_middleware.stores import StoreError, StoreSettings
 from coo_middleware.stores.http import HTTPStore
 from coo_middleware.stores.http_lane import HTTPClient, Lane, PoolTimeoutError
+from tests.fault_proxy import HOST
 
 ONE = StoreSettings(max_connections=1)
 TLS = Path(__file__).parent / "tls"
@@ -124,7 +125,7 @@ async def serve_tls(*, asks: bool) -> asyncio.Server:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=TLS / "ca.pem")
     context.load_cert_chain(TLS / "server.pem", TLS / "server.key")
     context.verify_mode = ssl.CERT_REQUIRED if asks else ssl.CERT_NONE
-    return await asyncio.start_server(talk, "localhost", 0, ssl=context)
+    return await asyncio.start_server(talk, HOST, 0, ssl=context)
 
 
 OWN = {"tls_cert_file": str(TLS / "client.pem"), "tls_key_file": str(TLS / "client.key")}
@@ -140,7 +141,7 @@ async def test_certificates_are_those_of_the_settings(*, asks: bool, files: dict
     either nothing is sent.
     """
     async with await serve_tls(asks=asks) as server:
-        addr = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+        addr = f"https://{HOST}:{server.sockets[0].getsockname()[1]}"
         async with HTTPStore(addr=addr, timeout_seconds=10, **files) as store:  # type: ignore[arg-type]
             if works:
                 await store.ping()

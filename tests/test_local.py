@@ -154,8 +154,8 @@ def test_forgotten_entry_is_gone(level: LocalLevel) -> None:
 def test_time_that_passes_within_an_operation_does_no_harm() -> None:
     """An entry that expires between any two looks at the clock never makes an operation fail."""
     looks = count()
-    level = LocalLevel(_size(make_entry("a")), lambda: next(looks) / 2)
-    for first, second in product((0.1, 0.6, 1.1, 1.6, 2.1), repeat=2):
+    level = LocalLevel(_size(make_entry("a")), lambda: float(next(looks)))
+    for first, second in product([number + 0.25 for number in range(12)], repeat=2):
         level.put(make_entry("a"), first)
         level.put(make_entry("a"), second)
         level.put(make_entry("b"), second)

@@ -29,7 +29,8 @@ REQUESTS = choose(3, 60)
 # Seconds between one client's requests, on average: the waits shall be the store's and not those of a full processor.
 PAUSE = choose(2, 10) / 100
 PROBE_SECONDS = choose(1, 10) / 10
-DEADLINE = 0.1
+# In the proof, which has the machine for itself, the default; else so long that a busy machine is no outage.
+DEADLINE = choose(10, 1) / 10
 TOKENS = 11
 KEY = ("openai", "key1")
 ANSWERS: list[Message] = steps(ANSWER)
@@ -63,7 +64,7 @@ class Place:
         stack.enter_context(portal.wrap_async_context_manager(self.proxy))
 
     def start(self) -> None:
-        options = ("--appendonly", "yes", "--appendfsync", "always")
+        options = ("--appendonly", "yes", "--appendfsync", "no")
         self.server: Server = self.stack.enter_context(start(self.folder, *options, port=self.port))
 
     def kill(self) -> None:
@@ -98,7 +99,9 @@ class Place:
             "usage_ttl_seconds": 86_400,
             "max_connections": CLIENTS * 2,
             "probe_seconds": PROBE_SECONDS,
+            "timeout_seconds": 30,
             "read_deadline_seconds": deadline,
+            "write_deadline_seconds": deadline * 2.5,
         }
         return {"storage": {"runtime": runtime}}
 
@@ -163,6 +166,13 @@ class Load:
             await asyncio.sleep(PAUSE)
         return waits
 
+    async def settle(self) -> None:
+        """Returns when the store has everything."""
+        await self.middleware.drain()
+        while self.middleware._outbox:
+            await asyncio.sleep(PAUSE)
+            await self.middleware.drain()
+
     async def recover(self) -> float:
         """Asks on until the store is up again; how long that took."""
         began = perf_counter()
@@ -193,6 +203,7 @@ async def test_outage_fails_no_request_and_loses_no_count(
     middleware = COOMiddleware(App(), place.settings())
     load = Load(middleware)
     async with living(middleware):
+        await load.ask_many()
         calm = await load.ask_many()
         place.begin(outage)
         falling = await load.ask_many(state=False)
@@ -205,7 +216,7 @@ async def test_outage_fails_no_request_and_loses_no_count(
         place.end(outage)
         recovery = await load.recover()
         await load.ask_many()
-        await middleware.drain()
+        await load.settle()
         worst, added = max(falling + down) - median(calm), p99(down) - p99(calm)
         report(
             f"{outage}: {load.sent:,} requests, {load.failed} failed; worst added wait {worst * 1e3:.0f} ms, "
@@ -238,7 +249,7 @@ async def test_restart_loses_no_count(place: Place) -> None:
         await asking
         await load.recover()
         await load.ask_many()
-        await middleware.drain()
+        await load.settle()
         totals = await place.read()
         report(f"restarted: {load.sent:,} requests, {load.failed} failed, counted {totals[2]:,.0f}")
 
@@ -260,7 +271,7 @@ async def test_app_starts_without_its_store(place: Place, caplog: pytest.LogCapt
         assert 0 == place.proxy.marked
         place.end("refused")
         recovery = await load.recover()
-        await middleware.drain()
+        await load.settle()
         totals = await place.read()
         report(
             f"down at start: {load.sent:,} requests, {load.failed} failed, 99th percentile {p99(waits) * 1e3:.1f} ms, "
@@ -273,7 +284,7 @@ async def test_app_starts_without_its_store(place: Place, caplog: pytest.LogCapt
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("deadline", [DEADLINE, 5 * DEADLINE])
+@pytest.mark.parametrize("deadline", [0.1, 0.5])
 async def test_deadline_is_what_a_request_waits(place: Place, deadline: float) -> None:
     """The first request into a network that swallows everything waits for the deadline that is set, no less and not
     much more: another deadline, another wait.

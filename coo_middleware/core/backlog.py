@@ -68,12 +68,13 @@ class Backlog:
         self._sums[name, bucket] = (total + delta, count + samples, max(latest, time))
 
     def _merge(self, now: float) -> None:
+        room = self._limit * 3 // 4
         self._regroup(now)
-        while len(self._sums) > self._limit * 3 // 4 and self._halvings < _MOST_HALVINGS:
+        while len(self._sums) > room and self._halvings < _MOST_HALVINGS:
             self._halvings += 1
             self._regroup(now)
-        # With more counters than the limit has room for, each addition would merge again.
-        self._bound = max(self._limit, 2 * len(self._sums))
+        # With more counters than there is room for, each addition would merge again.
+        self._bound = self._limit if len(self._sums) <= room else max(self._limit, 2 * len(self._sums))
 
     def _regroup(self, now: float) -> None:
         sums, self._sums = self._sums, {}

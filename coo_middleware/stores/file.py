@@ -114,6 +114,9 @@ class FileStore(RuntimeStore):
     async def get_cache(self, key: str) -> bytes | None:
         return await self._ask(lambda book: book.memory.get_cache(key))
 
+    async def get_cache_with_ttl(self, key: str) -> tuple[bytes, float] | None:
+        return await self._ask(lambda book: book.memory.get_cache_with_ttl(key))
+
     async def delete_cache(self, key: str) -> None:
         """Forgets what is stored under `key`, if anything, at once."""
         await self._change(lambda book: book.memory.delete_cache(key))

@@ -127,7 +127,8 @@ class Channel:
         if kinds & {"TimeoutError", "TimeoutException"}:
             seconds = self._settings.timeout_seconds
             return StoreError(f"{attempt}: no answer within {seconds:g} s; is the server overloaded?")
-        return LostError(f"{attempt}: {type(error).__name__}; is the server running, and storage.runtime.addr right?")
+        advice = "is the server running, its certificate trusted, and storage.runtime.addr right?"
+        return LostError(f"{attempt}: {type(error).__name__}; {advice}")
 
     def _lane(self) -> Lane:
         """That of the running loop: connections cannot be used on another one."""

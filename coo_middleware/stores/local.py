@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # What an entry and one of its header fields take beside their contents, cachetools' share included, as measured with
 # cachetools 8.0.
-_ENTRY_BYTES: Final = 1_000
+_ENTRY_BYTES: Final = 800
 _FIELD_BYTES: Final = 160
 
 

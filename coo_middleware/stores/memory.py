@@ -78,7 +78,7 @@ class MemoryStore(RuntimeStore):
         # cachetools asks for expiry and size by callback, with no way to hand it a time to live: it is left here.
         self._ttl = 0.0
         self._size = 0
-        self._responses: Final[TLRUCache[str, bytes, float]] = TLRUCache(
+        self._responses: Final[TLRUCache[str, tuple[bytes, float], float]] = TLRUCache(
             max_bytes, lambda _key, _value, now: now + self._ttl, clock, lambda _value: self._size
         )
 
@@ -143,9 +143,17 @@ class MemoryStore(RuntimeStore):
         check_key(key)
         # Not .get(), which looks at the clock twice and raises KeyError when the response expires in between.
         try:
-            return self._responses[key]
+            return self._responses[key][0]
         except KeyError:
             return None
+
+    async def get_cache_with_ttl(self, key: str) -> tuple[bytes, float] | None:
+        check_key(key)
+        try:
+            value, expires = self._responses[key]
+        except KeyError:
+            return None
+        return value, max(0.0, expires - self._clock())
 
     async def delete_cache(self, key: str) -> None:
         """Forgets what is stored under `key`, if anything, at once."""
@@ -160,7 +168,7 @@ class MemoryStore(RuntimeStore):
         counters = {name: counter.snapshot() for name, counter in self._counters.items()}
         with self._responses.timer:
             # Not self._responses[key], which would make every response the one used last.
-            return counters, {key: Cache.__getitem__(self._responses, key) for key in self._responses}
+            return counters, {key: Cache.__getitem__(self._responses, key)[0] for key in self._responses}
 
     def restore(
         self, counters: Mapping[Counter, Sequence[Sums]], responses: Iterable[tuple[str, bytes, float]]
@@ -178,7 +186,7 @@ class MemoryStore(RuntimeStore):
             return
         # Time stands still inside, or what is left could expire between the count and popitem, which then raises.
         with self._responses.timer:
-            self._responses[key] = value
+            self._responses[key] = value, self._clock() + ttl_seconds
             if len(self._responses) > self._max_entries:
                 self._responses.popitem()
 

@@ -143,6 +143,10 @@ class SqliteStore(RuntimeStore):
         await self._write(store)
 
     async def get_cache(self, key: str) -> bytes | None:
+        found = await self.get_cache_with_ttl(key)
+        return None if found is None else found[0]
+
+    async def get_cache_with_ttl(self, key: str) -> tuple[bytes, float] | None:
         check_key(key)
         return await self._read(lambda db: tables.read_response(db, key, self._clock()))
 

@@ -138,10 +138,11 @@ def mark(connection: Connection, writer: str, sequence: int, now: float) -> bool
     return bool(sequence > last)
 
 
-def read_response(connection: Connection, key: str, now: float) -> bytes | None:
-    """What is stored under `key` and has not expired."""
-    row = connection.execute("SELECT value FROM responses WHERE key = ? AND ? < expires", (key, now)).fetchone()
-    return bytes(row[0]) if row else None
+def read_response(connection: Connection, key: str, now: float) -> tuple[bytes, float] | None:
+    """What is stored under `key` and has not expired, and the seconds that it has left."""
+    found = connection.execute("SELECT value, expires FROM responses WHERE key = ? AND ? < expires", (key, now))
+    row = found.fetchone()
+    return (bytes(row[0]), row[1] - now) if row else None
 
 
 def store_response(connection: Connection, key: str, value: bytes, expires: float) -> None:

@@ -237,6 +237,17 @@ class StoreContract(OnAsyncio, ABC):
 
         assert [None, b"value"] == [await store.get_cache("short"), await store.get_cache("long")]
 
+    async def test_cache_tells_no_more_time_than_is_left(self, clock: Clock, store: RuntimeStore) -> None:
+        """What a first level is told about a response is never more than its time to live."""
+        await store.set_cache("key", b"value", 600)
+        await self.advance(clock, 100)
+        found = await store.get_cache_with_ttl("key")
+
+        assert found is not None
+        assert b"value" == found[0]
+        assert 0 <= found[1] <= 500.5
+        assert await store.get_cache_with_ttl("nothing") is None
+
     async def test_cache_takes_the_last_value_and_its_ttl(self, clock: Clock, store: RuntimeStore) -> None:
         """Storing again replaces the value and starts a time to live of its own, longer or shorter."""
         await store.set_cache("longer", b"old", 1)

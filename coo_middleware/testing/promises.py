@@ -15,7 +15,9 @@ from coo_middleware.testing.contract import Clock, OnAsyncio, StoreContract
 
 
 class FullStoreContract(StoreContract):
-    """What a store promises that overrides `apply`, `get_total` and `delete_cache`, as all of ours do."""
+    """What a store promises that overrides `apply`, `get_total`, `get_cache_with_ttl` and `delete_cache`, as all of
+    ours do.
+    """
 
     async def test_atomic_batch_is_applied_once(self, store: RuntimeStore) -> None:
         """A batch sent again, or an earlier one, changes nothing; every writer has its own numbers."""
@@ -23,6 +25,14 @@ class FullStoreContract(StoreContract):
             await store.apply(writer, sequence, [Increment(*REQ, 1), Increment(*LATENCIES, 10)])
 
         assert (3, 3, 3) == await read(store, *REQ)
+
+    async def test_cache_tells_how_much_time_is_left(self, store: RuntimeStore) -> None:
+        """A first level can keep a response for nearly as long as the store does."""
+        await store.set_cache("key", b"value", 600)
+        found = await store.get_cache_with_ttl("key")
+
+        assert found is not None
+        assert found[1] > 500
 
     async def test_window_takes_a_late_increment_at_its_time(self, store: RuntimeStore) -> None:
         """What a batch brings late counts in the windows and the total of its time, in the period while it lasts."""

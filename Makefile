@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := requirements/dev.txt
 
-.PHONY: demo test lock clean
+.PHONY: demo test proof lock clean
 
 demo: .venv/project
 	$(BIN)/python -m example_app.demo $(ARGS)
@@ -21,6 +21,10 @@ test: .venv/project
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='coo_middleware/core/*' --fail-under=100
+
+# The counts of docs/proof.md, one test after another: give it the machine for itself, and an hour.
+proof: .venv/project
+	COO_PROOF=30 $(BIN)/python -m pytest -m proof $(ARGS)
 
 lock: .venv/project
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \

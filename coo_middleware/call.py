@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from coo_middleware.core.entry import Entry, reused_fields
 from coo_middleware.core.exchange import Exchange
 from coo_middleware.core.notice import add_fields, forward_fields, hit_fields, resize_field
-from coo_middleware.core.policy import refuse_storing
 from coo_middleware.core.record import CacheStatus, ErrorType, Record, classify_error
 from coo_middleware.core.request import Headers
+from coo_middleware.core.storable import refuse_storing
 
 if TYPE_CHECKING:
     from coo_middleware.config import Policy

@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -142,13 +143,11 @@ def test_next_outage_starts_anew() -> None:
     backlog = Backlog(400)
     outage(backlog, 300, 40)
     backlog.take()
-    amounts = outage(backlog, 300, 1)
-    outage(backlog, 300, 1)
+    amounts = outage(backlog, 1_000, 1)
+    now = amounts[-1].time
+    exact, found = windows_of(amounts, now)[REQ], windows_of(backlog.take(), now)[REQ]
 
-    assert (
-        sorted(2 * [amount.time for amount in amounts])[-240:]
-        == sorted([amount.time for amount in backlog.take() for _ in range(amount.samples)])[-240:]
-    )
+    assert [exact.last(span, now) for span in (60, 119, 600)] == [found.last(span, now) for span in (60, 119, 600)]
 
 
 def test_clock_that_was_ahead_does_not_fill_the_backlog() -> None:
@@ -190,8 +189,9 @@ def test_oldest_amounts_merge_first() -> None:
     assert DAY == found.last(2 * DAY, now)
 
 
-def test_more_counters_than_the_limit_are_not_merged_on_each_addition() -> None:
-    """With a limit too small for the counters an addition stays cheap: merging pays for at least as many to come."""
+@pytest.mark.parametrize(("limit", "counters"), [(10, 200), (125, 1)], ids=["more counters", "just enough"])
+def test_merging_is_rare(limit: int, counters: int) -> None:
+    """Where the limit is too small an addition stays cheap: each merging pays for many to come."""
     merges = []
     regroup = Backlog._regroup
 
@@ -202,8 +202,8 @@ def test_more_counters_than_the_limit_are_not_merged_on_each_addition() -> None:
             merges.append(len(self))
             regroup(self, now)
 
-    backlog = Watched(10)
-    amounts = outage(backlog, 100, 200)
+    backlog = Watched(limit)
+    amounts = outage(backlog, 20_000 // counters, counters)
 
-    assert len(amounts) == sum(amount.samples for amount in backlog.take(10_000))
+    assert len(amounts) == sum(amount.samples for amount in backlog.take())
     assert sum(merges) <= 25 * len(amounts)

@@ -36,7 +36,7 @@ def routes() -> Iterator[respx.MockRouter]:
 
 @pytest.fixture
 def store() -> HTTPStore:
-    return HTTPStore(addr=BASE + "/", api_key=KEY)
+    return HTTPStore(addr=BASE + "/", api_key=KEY, timeout_seconds=20)
 
 
 def sent(call: httpx.Request) -> object:

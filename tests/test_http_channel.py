@@ -171,7 +171,7 @@ async def test_a_busy_pool_is_no_dead_store() -> None:
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # what a loop that was left leaves
 def test_every_event_loop_has_its_connections(serve: Serve) -> None:
     """One store serves loops that come and go, and two at the same time; those that ended are forgotten."""
-    store = HTTPStore(addr=serve(storage_api(MemoryStore(), api_key=KEY)), api_key=KEY)
+    store = HTTPStore(addr=serve(storage_api(MemoryStore(), api_key=KEY)), api_key=KEY, timeout_seconds=20)
     for turn in range(5):
         asyncio.run(store.set_cache("key", b"%d" % turn, 600))
         assert 1 == len(store._channel._lanes)
@@ -192,7 +192,7 @@ def test_every_event_loop_has_its_connections(serve: Serve) -> None:
 
 async def test_a_closed_store_may_be_used_again(serve: Serve) -> None:
     """Closing lets go of the connections, and the next operation opens new ones."""
-    store = HTTPStore(addr=serve(storage_api(MemoryStore(), api_key=KEY)), api_key=KEY)
+    store = HTTPStore(addr=serve(storage_api(MemoryStore(), api_key=KEY)), api_key=KEY, timeout_seconds=20)
     for _ in range(2):
         await store.ping()
         await store.close()
@@ -201,7 +201,9 @@ async def test_a_closed_store_may_be_used_again(serve: Serve) -> None:
 async def test_a_client_that_was_passed_stays_open(serve: Serve) -> None:
     """It is the caller's to close."""
     async with httpx2.AsyncClient() as client:
-        async with HTTPStore(addr=serve(storage_api(MemoryStore(), api_key=KEY)), api_key=KEY, client=client) as store:
+        async with HTTPStore(
+            addr=serve(storage_api(MemoryStore(), api_key=KEY)), api_key=KEY, timeout_seconds=20, client=client
+        ) as store:
             await store.ping()
         assert not client.is_closed
 

@@ -193,6 +193,15 @@ async def test_batch_is_once_for_each_writer_and_many_writers_at_once(store: Red
     assert 100 == await store.get_total(*REQ)
 
 
+async def test_large_batch_is_applied_once(store: RedisStore) -> None:
+    """A batch that takes several scripts counts once, sent as often as it may be."""
+    batch = [Increment("p", f"key{number}", "req", 1) for number in range(1_200)]
+    for _ in range(2):
+        await store.apply("writer", 1, batch)
+
+    assert [1.0] * 1_200 == [await store.get_total("p", f"key{number}", "req") for number in range(1_200)]
+
+
 async def test_increments_of_one_store_number_themselves(store: RedisStore, ask: Ask) -> None:
     """Increments one after another share one mark; those at the same time have one each."""
     for _ in range(5):

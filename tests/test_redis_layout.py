@@ -36,9 +36,8 @@ def test_counter_has_the_guide_s_name(counter: tuple[str, str, str], expected: s
 def test_cluster_has_one_slot_for_a_provider_s_key() -> None:
     """All keys of one provider's key, and its marks, have the same text in the first braces, whatever the names."""
     layout = Layout("coo:", is_cluster=True)
-    keys, _ = layout.batch(
-        layout.slot("}a{", "{}"), "{writer}", [Increment("}a{", "{}", "m{1}", 1), Increment("}a{", "{}", "latency", 1)]
-    )
+    counters = [Increment("}a{", "{}", "m{1}", 1), Increment("}a{", "{}", "latency", 1)]
+    [(keys, _)] = layout.parts("{writer}", counters)
 
     assert {"%7Da%7B:%7B%7D"} == {re.findall(r"\{(.*?)\}", key)[0] for key in keys}
     assert "coo:cache:{k}" == layout.cache("{k}")
@@ -46,9 +45,18 @@ def test_cluster_has_one_slot_for_a_provider_s_key() -> None:
 
 def test_samples_are_no_usage() -> None:
     """`keys "usage:*"` shows counters only."""
-    keys, _ = Layout("", is_cluster=False).batch("", "w", [Increment("p", "k", "latency", 1)])
+    [(keys, _)] = Layout("", is_cluster=False).parts("w", [Increment("p", "k", "latency", 1)])
 
     assert ["usage:p:k:latency"] == [key for key in keys if key.startswith("usage:")]
+
+
+def test_large_batch_has_parts_with_marks_of_their_own() -> None:
+    """No script holds up the server for long: each takes 500 increments, under a mark that is no other writer's."""
+    batch = [Increment("p", "k", f"m{number}", 1) for number in range(1_001)]
+    parts = list(Layout("", is_cluster=False).parts("a:1%", batch))
+
+    assert ["writer:a%3A1%25", "writer:a%3A1%25:1", "writer:a%3A1%25:2"] == [keys[0] for keys, _ in parts]
+    assert [500, 500, 1] == [(len(arguments) - 1) // 4 for _, arguments in parts]
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

@@ -14,7 +14,7 @@ import pytest
 from anyio.from_thread import BlockingPortal
 from redis.asyncio import Redis
 
-from coo_middleware.core.window import LEVELS
+from coo_middleware.core.window import level_of
 from coo_middleware.stores import Increment
 from coo_middleware.stores.redis import RedisStore
 from coo_middleware.testing import Clock
@@ -229,14 +229,17 @@ async def fill(server: Server, prefix: str, increments: int, seconds: int) -> Re
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("window", [60, 3_600, 86_400])
 async def test_window_costs_the_same_after_many_increments(server: Server, prefix: str, window: int) -> None:
-    """After a thousand increments and after a million the same buckets are read; by the clock, within a fifth."""
-    few, many = [await fill(server, prefix, increments, 1_000) for increments in (1_000, MANY)]
-    sizes = [[server.ask("HLEN", store._layout.window(*REQ, level.size)) for level in LEVELS] for store in (few, many)]
+    """After a thousand increments and after a million the same buckets are read; in the server, within a fifth of the
+    time. Around it is what one round trip takes, whatever is asked.
+    """
+    many, few = [await fill(server, prefix, increments, 1_000) for increments in (MANY, 1_000)]
+    size = level_of(window).size
+    sizes = [cast("int", server.ask("HLEN", store._layout.window(*REQ, size))) for store in (few, many)]
     costs = [await measure(server, store, window) for store in (few, many)]
     for store in (few, many):
         await store.close()
     report(f"redis, window of {window} s: us in the server and in all {costs[0]}, after {MANY} increments {costs[1]}")
 
-    assert sizes[0] == sizes[1]
+    assert 0 < sizes[0] == sizes[1]
     if PROOF >= FULL:
-        assert costs[1][1] <= 1.2 * costs[0][1]
+        assert costs[1][0] <= 1.2 * costs[0][0]

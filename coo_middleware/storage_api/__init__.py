@@ -81,9 +81,10 @@ class _StorageApi:
 
     async def _open(self) -> None:
         async with self._opening:
-            if not self._is_open:
-                await self._store.open()
-                self._is_open = True
+            if self._is_open:
+                return
+            await self._store.open()
+            self._is_open = True
 
     async def _close(self) -> None:
         self._is_open = False

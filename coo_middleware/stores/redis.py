@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import defaultdict
 from functools import partial
 from itertools import islice
 from time import monotonic
@@ -41,7 +40,7 @@ _SET: Final = load_script("redis_set")
 _WINDOW: Final = load_script("redis_window")
 _READ: Final = load_script("redis_read")
 
-# On a cluster a batch is one script call for each provider's key, so many of them at a time.
+# A batch may need several scripts, of which so many are sent at a time.
 _AT_ONCE: Final = 16
 _SETTINGS: Final = (
     "addr",
@@ -196,8 +195,9 @@ class RedisStore(RuntimeStore):
             return _answer(metric, cast("list[bytes]", reply))
 
     async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
-        """Applies a batch once, by one script; on a cluster by one for each provider's key, each applied once. A key
-        that holds something else is left out and told in a StoreError when all others are done.
+        """Applies a batch once, by one script; on a cluster by one for each provider's key, and by one for each 500
+        increments, each of them once. A key that holds something else is left out and told in a StoreError when all
+        others are done.
         """
         check_increments(increments)
         with self._telling("apply"):
@@ -242,11 +242,8 @@ class RedisStore(RuntimeStore):
         return repr(self._clock()) if self._clock is not None else ""
 
     async def _send(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
-        slots: defaultdict[str, list[Increment]] = defaultdict(list)
-        for each in increments:
-            slots[self._layout.slot(each.provider, each.key_id)].append(each)
         head: list[Argument] = [sequence, self._now(), self._usage_ttl, MARK_MILLISECONDS]
-        parts = iter([self._layout.batch(slot, writer, part) for slot, part in slots.items()])
+        parts = self._layout.parts(writer, increments)
         while some := list(islice(parts, _AT_ONCE)):
             sending = (self._connections.evaluate(_APPLY, keys, [*head, *rest]) for keys, rest in some)
             for result in await asyncio.gather(*sending, return_exceptions=True):

@@ -8,6 +8,7 @@
 | `total:…` | every increment as text; of a mean a hash of `sum` and `count` |
 | `cache:{key}` | a stored response |
 | `writer:{id}` | the number of the last batch of that writer; lives 35 days from its last use |
+| `writer:{id}:{n}` | the same for the increments from the 500th, the 1,000th, … on of larger batches |
 
 `:` and `%` inside a name are percent-encoded. On a cluster the provider and the key stand in braces, which are encoded
 inside a name, so that all keys of one provider's key lie in one slot: `usage:{openai:key1}:req`; and a writer has a
@@ -17,6 +18,7 @@ mark for each of them, `writer:{openai:key1}:id`.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
@@ -29,9 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from coo_middleware.stores import Increment
+    from coo_middleware.stores.redis_connect import Argument
 
 MARK_MILLISECONDS: Final = LONGEST_WINDOW * 1000
 
+# What a script does at once nobody else may do in between: 500 increments take some milliseconds.
+_PART: Final = 500
 _LEVELS: Final = json.dumps([(level.size, level.longest) for level in LEVELS])
 _NAMES: Final = str.maketrans({":": "%3A", "%": "%25"})
 _TAGGED: Final = str.maketrans({":": "%3A", "%": "%25", "{": "%7B", "}": "%7D"})
@@ -63,9 +68,8 @@ class Layout:
         return f"{{{provider.translate(_TAGGED)}:{key_id.translate(_TAGGED)}}}:" if self.is_cluster else ""
 
     def counter(self, kind: str, provider: str, key_id: str, metric: str) -> str:
-        """The key of one counter's usage, samples, window or total."""
-        owner = self.slot(provider, key_id) or f"{provider.translate(_NAMES)}:{key_id.translate(_NAMES)}:"
-        return f"{self.prefix}{kind}:{owner}{metric.translate(_NAMES)}"
+        """The key of one counter's usage, samples or total."""
+        return f"{self.prefix}{kind}:{self._names(provider, key_id, metric)}"
 
     def window(self, provider: str, key_id: str, metric: str, size: int) -> str:
         """The key of the buckets of `size` seconds."""
@@ -75,21 +79,29 @@ class Layout:
         """The key of a stored response."""
         return f"{self.prefix}cache:{key}"
 
-    def batch(
-        self, slot: str, writer: str, increments: Sequence[Increment]
-    ) -> tuple[list[str], list[str | float | int]]:
-        """What redis_apply.lua takes, its KEYS and the end of its ARGV, for increments of one slot."""
-        keys = [f"{self.prefix}writer:{slot}{writer}"]
-        arguments: list[str | float | int] = [_LEVELS]
+    def parts(self, writer: str, increments: Sequence[Increment]) -> Iterator[tuple[list[str], list[Argument]]]:
+        """What redis_apply.lua takes, its KEYS and the end of its ARGV, once for each call that the batch needs: one
+        for each slot and 500 increments. The same batch has the same parts, and each has a mark of its own.
+        """
+        slots: defaultdict[str, list[Increment]] = defaultdict(list)
         for each in increments:
-            keys += self._keys(each.provider, each.key_id, each.metric)
+            slots[self.slot(each.provider, each.key_id)].append(each)
+        for slot, own in slots.items():
+            mark = f"{self.prefix}writer:{slot}{writer.translate(_NAMES)}"
+            for start in range(0, len(own), _PART):
+                yield self._part(f"{mark}:{start // _PART}" if start else mark, own[start : start + _PART])
+
+    def _part(self, mark: str, increments: Sequence[Increment]) -> tuple[list[str], list[Argument]]:
+        keys = [mark]
+        arguments: list[Argument] = [_LEVELS]
+        for each in increments:
+            names = self._names(each.provider, each.key_id, each.metric)
+            keys += [f"{self.prefix}{kind}:{names}" for kind in ("usage", "samples", "total")]
+            keys += [f"{self.prefix}window:{names}:{level.size}" for level in LEVELS]
             kind = "mean" if each.metric == LATENCY else "sum"
             arguments += [kind, float(each.delta), each.samples, each.age]
         return keys, arguments
 
-    def _keys(self, *counter: str) -> Iterator[str]:
-        provider, key_id, metric = counter
-        for kind in ("usage", "samples", "total"):
-            yield self.counter(kind, provider, key_id, metric)
-        for level in LEVELS:
-            yield self.window(provider, key_id, metric, level.size)
+    def _names(self, provider: str, key_id: str, metric: str) -> str:
+        owner = self.slot(provider, key_id) or f"{provider.translate(_NAMES)}:{key_id.translate(_NAMES)}:"
+        return owner + metric.translate(_NAMES)

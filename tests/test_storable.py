@@ -1,4 +1,4 @@
-"""core/policy.py: what may be stored."""
+"""core/storable.py: what may be stored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from coo_middleware.core.exchange import EVENT_STREAM, JSON, Answer
 from coo_middleware.core.outcome import UNREADABLE, Outcome, Usage
-from coo_middleware.core.policy import CachePolicy, refuse_storing
+from coo_middleware.core.policy import CachePolicy
+from coo_middleware.core.storable import refuse_storing
 
 POLICY = CachePolicy()
 SHARED = CachePolicy(scope="shared")

@@ -59,6 +59,7 @@ def total_in(path: Path) -> float:
     return total
 
 
+@pytest.mark.timeout(60 + 30 * PROOF)
 def test_file_agrees_with_a_model(tmp_path: Path) -> None:
     """After any calls in any order, with time passing and the file opened anew between them, the store reads what a
     plain log would.

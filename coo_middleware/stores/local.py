@@ -49,9 +49,7 @@ class LocalLevel:
 
     def forget(self, digest: bytes) -> None:
         """Drops the entry, if it is there."""
-        # Not .pop(): before cachetools 8 it looks at the clock twice, and raises when the entry expires in between.
-        with suppress(KeyError):
-            del self._entries[digest]
+        self._entries.pop(digest, None)
 
 
 def _size(entry: Entry) -> int:

@@ -39,10 +39,11 @@ class Cache:
         await self._store.set_cache(key, pack_entry(entry), entry.ttl)
 
     async def _fetch(self, plan: Plan, local: LocalLevel) -> Entry | None:
+        asked = local.clock()
         found = await self._store.get_cache_with_ttl(plan.key)
         if found is None or not found[0]:
             return None
         entry = unpack_entry(found[0], plan.digest)
         if found[1] > 0:
-            local.put(entry, found[1])
+            local.put(entry, found[1], asked)
         return entry

@@ -14,7 +14,7 @@ from coo_middleware.context import CooContext
 from coo_middleware.core.entry import Entry, EntryError
 from coo_middleware.core.plan import Planner, Target
 from coo_middleware.formats import recognise
-from coo_middleware.outbox import make_outbox
+from coo_middleware.outbox import Outbox
 from coo_middleware.recorder import Recorder
 from coo_middleware.stores import RuntimeStore, StoreSettings, open_store
 from coo_middleware.stores.guard import Guard
@@ -55,7 +55,7 @@ class COOMiddleware:
         self._is_open = False
         self._guarded: Final = _guard(self.store, self.config.storage.runtime)
         self._cache: Final = Cache(self._guarded, policy.cache.local_max_bytes)
-        self._outbox: Final = make_outbox(self._guarded, self.config.storage.runtime.journal)
+        self._outbox: Final = Outbox(self._guarded, self.config.storage.runtime.journal)
         self._planner: Final = Planner(policy.cache, secret=policy.secret, ask_usage=policy.metrics.include_usage)
         self._recorder: Final = Recorder(
             self._outbox, flush_seconds=policy.metrics.flush_seconds, max_keys=policy.metrics.max_keys

@@ -3,75 +3,99 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from itertools import chain, islice
 from secrets import token_hex
 from time import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVarTuple
 
-from coo_middleware.core.backlog import Backlog
+from coo_middleware.core.backlog import Backlog, Batch
 from coo_middleware.core.window import LONGEST_WINDOW
-from coo_middleware.stores import Increment
-from coo_middleware.stores.journal import Batch, Journal
+from coo_middleware.stores import Increment, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from coo_middleware.core.backlog import CounterName
     from coo_middleware.stores import RuntimeStore
+    from coo_middleware.stores.journal import Journal
 
-_BACKLOG_AMOUNTS: Final = 100_000
+# Merging so many takes some tens of milliseconds of the event loop.
+_BACKLOG_AMOUNTS: Final = 10_000
 # So many go in one batch: a store must be done with it within its deadline.
 _MOST_AMOUNTS: Final = 1_000
 _MOST_UNSENT: Final = 64
+_Ts = TypeVarTuple("_Ts")
 
 
 class Outbox:
-    """What `writer` sends to `store`.
+    """What this process sends to `store`, under a name that no other process has.
 
     A batch that failed is sent again as it was, under its own number, before anything newer, so that the store can
-    tell whether it has it. With a `journal` each batch is on disk before it is sent, however long the store is away.
+    tell whether it has it. With a `journal_folder` each batch is on disk before it is sent, however long the store is
+    away; a disk that refuses does not keep it from the store. `now` gives seconds since 1970.
     """
 
-    def __init__(
-        self, store: RuntimeStore, writer: str, journal: Journal | None = None, now: Callable[[], float] = time
-    ) -> None:
+    def __init__(self, store: RuntimeStore, journal_folder: str = "", *, now: Callable[[], float] = time) -> None:
         self._store: Final = store
-        self._writer: Final = writer
-        self._journal: Final = journal
+        self._journal_folder: Final = journal_folder
         self._now: Final = now
-        self._backlog: Final = Backlog(_BACKLOG_AMOUNTS)
-        self._queue: Final[deque[Batch]] = deque()
-        self._sequence = 0
-        self._most_unsent = _MOST_UNSENT
+        self._fault: Exception | None = None
+        self._is_open = False
+        self._begin()
 
     def __bool__(self) -> bool:
         return bool(self._queue or self._backlog)
 
     def add(self, name: CounterName, delta: float) -> None:
         """Adds an increment, made now."""
+        if os.getpid() != self._process:
+            # What was gathered before a fork is the parent's to send, under the parent's name.
+            self._begin()
         self._backlog.add(name, delta, self._now())
 
     async def open(self) -> None:
-        """Takes over what processes that are gone have left in the journal. Raises StoreError."""
-        if self._journal is not None:
+        """Takes over what processes that are gone have left in the journal. Raises StoreError; `send` tries again."""
+        if self._journal is not None and not self._is_open:
             self._queue.extend(await asyncio.to_thread(self._journal.open))
+            self._is_open = True
 
     async def close(self) -> None:
-        """Lets go of the journal."""
+        """Lets go of the journal. Raises StoreError."""
         if self._journal is not None:
+            self._is_open = False
             await asyncio.to_thread(self._journal.close)
 
     async def send(self) -> None:
-        """Returns when the store has all. Raises what the store or the journal raised; nothing is lost by it."""
+        """Returns when the store has all. Raises what the store raised, with nothing lost; when it has all, what the
+        journal raised, or the ValueError of a batch that the store will never take and that was dropped.
+        """
+        await self._write(self.open)
         await self._pack()
         while self._queue:
             batch = self._queue[0]
-            await self._store.apply(batch.writer, batch.sequence, self._increments(batch))
+            try:
+                await self._store.apply(batch.writer, batch.sequence, self._increments(batch))
+            except ValueError as error:
+                self._fault = error
             self._queue.popleft()
             if self._journal is not None:
-                await asyncio.to_thread(self._journal.forget, batch)
+                await self._write(asyncio.to_thread, self._journal.forget, batch)
             await self._pack()
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise fault
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._writer = token_hex(16)
+        self._sequence = 0
+        self._backlog = Backlog(_BACKLOG_AMOUNTS)
+        self._queue: deque[Batch] = deque()
+        self._most_unsent = _MOST_UNSENT
+        self._journal = _make_journal(self._journal_folder, self._writer)
+        self._is_open = False
 
     async def _pack(self) -> None:
         # What is not on disk merges best in the backlog, so only a journal makes a second batch wait.
@@ -80,7 +104,7 @@ class Outbox:
             batch = Batch(self._writer, self._sequence, tuple(self._backlog.take(_MOST_AMOUNTS)))
             self._queue.append(batch)
             if self._journal is not None:
-                await asyncio.to_thread(self._journal.append, batch)
+                await self._write(asyncio.to_thread, self._journal.append, batch)
                 await self._merge(self._journal)
 
     async def _merge(self, journal: Journal) -> None:
@@ -91,15 +115,21 @@ class Outbox:
         merging = Backlog(_BACKLOG_AMOUNTS)
         for amount in chain.from_iterable(batch.amounts for batch in unsent):
             merging.add(amount.name, amount.delta, amount.time, amount.samples)
-        merged = [self._take_over(merging, batch) for batch in unsent if merging]
-        await asyncio.to_thread(journal.replace, unsent, merged)
-        for _ in unsent:
-            self._queue.pop()
-        self._queue.extend(merged)
+        # They take over the numbers of the first ones, which lie below all that will come.
+        merged = [Batch(*_number(batch), tuple(merging.take(_MOST_AMOUNTS))) for batch in unsent if merging]
+        if await self._write(asyncio.to_thread, journal.replace, unsent, merged):
+            gone = {_number(batch) for batch in unsent}
+            self._queue = deque([*(batch for batch in self._queue if _number(batch) not in gone), *merged])
         self._most_unsent = max(_MOST_UNSENT, 2 * len(merged))
 
-    def _take_over(self, merging: Backlog, batch: Batch) -> Batch:
-        return Batch(batch.writer, batch.sequence, tuple(merging.take(_MOST_AMOUNTS)))
+    async def _write(self, step: Callable[[*_Ts], Awaitable[object]], *args: *_Ts) -> bool:
+        """Takes a step with the journal; whether it could. The fault waits until the store has had its turn."""
+        try:
+            await step(*args)
+        except StoreError as error:
+            self._fault = error
+            return False
+        return True
 
     def _increments(self, batch: Batch) -> list[Increment]:
         now = self._now()
@@ -109,7 +139,14 @@ class Outbox:
         ]
 
 
-def make_outbox(store: RuntimeStore, journal_folder: str) -> Outbox:
-    """An outbox under a name that no other process has, with a journal where a folder is given."""
-    writer = token_hex(16)
-    return Outbox(store, writer, Journal(journal_folder, writer) if journal_folder else None)
+def _number(batch: Batch) -> tuple[str, int]:
+    return batch.writer, batch.sequence
+
+
+def _make_journal(folder: str, writer: str) -> Journal | None:
+    if not folder:
+        return None
+    # Only here: it needs locks that not every platform has.
+    from coo_middleware.stores.journal import Journal
+
+    return Journal(folder, writer)

@@ -9,8 +9,8 @@ from collections import Counter, deque
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.core.backlog import Amount
-from coo_middleware.stores.journal import Batch, Journal
+from coo_middleware.core.backlog import Amount, Batch
+from coo_middleware.stores.journal import Journal
 from tests.processes import CONTEXT
 
 if TYPE_CHECKING:

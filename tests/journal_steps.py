@@ -9,7 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from coo_middleware.stores.journal import Batch, Journal
+from coo_middleware.core.backlog import Batch
+from coo_middleware.stores.journal import Journal
 from tests.journal_kills import Log, applied, make_batch, send
 
 if TYPE_CHECKING:

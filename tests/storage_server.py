@@ -36,7 +36,7 @@ async def ask(app: ASGIApp, method: str, path: str, body: object = b"", headers:
     """The app's answer to one request; `path` as it is sent, with its query; a `body` that is not bytes is JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     path, _, query = path.partition("?")
-    scope = make_scope(path, headers, method=method) | {"query_string": query.encode("latin-1")}
+    scope = {**make_scope(path, headers, method=method), "query_string": query.encode("latin-1")}
     client = Client(*content(raw))
     await app(scope, client.receive, client.send)
     return Answer(client.status, json.loads(client.body), client.fields)

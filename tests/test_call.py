@@ -20,7 +20,7 @@ class Register(Recorder):
     """A recorder that keeps its records."""
 
     def __init__(self) -> None:
-        super().__init__(Outbox(MemoryStore(), "writer"), flush_seconds=1, max_keys=10)
+        super().__init__(Outbox(MemoryStore()), flush_seconds=1, max_keys=10)
         self.records: list[Record] = []
 
     def record(self, record: Record) -> None:

@@ -121,7 +121,7 @@ async def test_a_client_that_has_all_leaves_a_little_later(monkeypatch: pytest.M
 
 def make_watcher(client: Client, *, strips: bool = False) -> tuple[Watcher, Exchange, Recorder]:
     exchange = Exchange(CHAT, 100_000, CHAT.strip if strips else None)
-    recorder = Recorder(Outbox(MemoryStore(), "writer"), flush_seconds=1, max_keys=1)
+    recorder = Recorder(Outbox(MemoryStore()), flush_seconds=1, max_keys=1)
     return Watcher(exchange, FIELDS, recorder, client.send), exchange, recorder
 
 

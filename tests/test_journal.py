@@ -20,10 +20,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coo_middleware.core.backlog import Amount
+from coo_middleware.core.backlog import Amount, Batch
 from coo_middleware.stores import StoreError
 from coo_middleware.stores import journal as module
-from coo_middleware.stores.journal import Batch, Journal
+from coo_middleware.stores.journal import Journal
 from tests.journal_kills import AMOUNTS, applied, kill, make_batch
 from tests.journal_steps import LEFT, OWN, Failing, Killing, Life, Recording, recover
 from tests.proof import PROOF, report

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from coo_middleware.outbox import Outbox, make_outbox
+from coo_middleware.outbox import Outbox
 from coo_middleware.stores import Increment, StoreError
-from coo_middleware.stores.journal import Journal
 from coo_middleware.stores.memory import MemoryStore
 from coo_middleware.testing import Clock
 
@@ -53,7 +52,7 @@ async def test_a_lost_reply_doubles_nothing() -> None:
     """A batch whose fate is unknown is sent again under its number, before anything newer."""
     clock = Clock()
     store = Distant(clock)
-    outbox = Outbox(store, "w", now=clock)
+    outbox = Outbox(store, now=clock)
     outbox.add(REQ, 1)
     store.loses_replies = True
     lost = await send(outbox)
@@ -62,7 +61,7 @@ async def test_a_lost_reply_doubles_nothing() -> None:
     sent = await send(outbox)
 
     assert (False, True) == (lost, sent)
-    assert [("w", 1, 1), ("w", 1, 1), ("w", 2, 1)] == store.batches
+    assert [(1, 1), (1, 1), (2, 1)] == [batch[1:] for batch in store.batches]
     assert 2 == await store.get_total(*REQ)
     assert not outbox
 
@@ -71,7 +70,7 @@ async def test_what_waited_is_counted_in_the_windows_of_its_time() -> None:
     """After an outage of five minutes the last minute does not hold what happened before it, the last hour does."""
     clock = Clock()
     store = Distant(clock)
-    outbox = Outbox(store, "w", now=clock)
+    outbox = Outbox(store, now=clock)
     store.is_away = True
     outbox.add(REQ, 3)
     await send(outbox)
@@ -91,19 +90,19 @@ async def test_a_batch_is_bounded() -> None:
     """Many counters leave in several batches, none of which is too much for one deadline."""
     clock = Clock()
     store = Distant(clock)
-    outbox = Outbox(store, "w", now=clock)
+    outbox = Outbox(store, now=clock)
     for number in range(2_500):
         outbox.add(("openai", f"key{number}", "req"), 1)
     await outbox.send()
 
-    assert [("w", 1, 1000), ("w", 2, 1000), ("w", 3, 500)] == store.batches
+    assert [(1, 1000), (2, 1000), (3, 500)] == [batch[1:] for batch in store.batches]
 
 
 async def test_the_next_process_sends_what_a_journal_holds(tmp_path: Path) -> None:
     """Increments that were journalled survive their process, and count once though the store had some already."""
     clock = Clock()
     store = Distant(clock)
-    outbox = Outbox(store, "w1", Journal(tmp_path, "w1"), clock)
+    outbox = Outbox(store, str(tmp_path), now=clock)
     await outbox.open()
     outbox.add(REQ, 1)
     store.loses_replies = True
@@ -113,13 +112,14 @@ async def test_the_next_process_sends_what_a_journal_holds(tmp_path: Path) -> No
     store.loses_replies = False
     await outbox.close()
 
-    heir = Outbox(store, "w2", Journal(tmp_path, "w2"), clock)
+    heir = Outbox(store, str(tmp_path), now=clock)
     await heir.open()
     assert heir
     await heir.send()
 
     assert 2 == await store.get_total(*REQ)
-    assert [("w1", 1), ("w1", 1), ("w1", 1), ("w1", 2)] == [batch[:2] for batch in store.batches]
+    assert [1, 1, 1, 2] == [sequence for _, sequence, _ in store.batches]
+    assert 1 == len({writer for writer, _, _ in store.batches})
 
 
 @pytest.mark.parametrize("flushes", [50, 400])
@@ -127,8 +127,7 @@ async def test_an_outage_fills_no_disk(tmp_path: Path, flushes: int) -> None:
     """However often a journal is written while the store is away, few batches wait, and none of the sum is lost."""
     clock = Clock()
     store = Distant(clock)
-    outbox = make_outbox(store, str(tmp_path))
-    outbox._now = clock  # type: ignore[misc]
+    outbox = Outbox(store, str(tmp_path), now=clock)
     await outbox.open()
     store.is_away = True
     for _ in range(flushes):
@@ -143,3 +142,67 @@ async def test_an_outage_fills_no_disk(tmp_path: Path, flushes: int) -> None:
     assert waiting <= 66
     assert flushes == await store.get_total(*REQ)
     assert [] == files_in(tmp_path)
+
+
+async def test_a_disk_that_refuses_keeps_nothing_from_the_store(tmp_path: Path) -> None:
+    """What cannot be journalled is sent all the same, and the journal's fault is told afterwards."""
+    clock = Clock()
+    store = Distant(clock)
+    occupied = tmp_path / "file"
+    occupied.write_text("no folder")
+    outbox = Outbox(store, str(occupied), now=clock)
+    outbox.add(REQ, 1)
+
+    assert not await send(outbox)
+    assert 1 == await store.get_total(*REQ)
+    assert not outbox
+
+
+async def test_a_batch_that_no_store_takes_holds_up_nothing() -> None:
+    """A batch that is refused as invalid is dropped and told, and what waits behind it is sent."""
+    clock = Clock()
+    store = Distant(clock)
+    outbox = Outbox(store, now=clock)
+    outbox.add(("openai", "k" * 4_000, "req"), 1)
+    with pytest.raises(ValueError, match="2048 bytes"):
+        await outbox.send()
+    outbox.add(REQ, 1)
+    await outbox.send()
+
+    assert 1 == await store.get_total(*REQ)
+
+
+async def test_a_fork_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a parent gathered is the parent's to send, and its child sends under a name of its own."""
+    clock = Clock()
+    store = Distant(clock)
+    outbox = Outbox(store, now=clock)
+    outbox.add(REQ, 1)
+    await outbox.send()
+    outbox.add(REQ, 10)
+    monkeypatch.setattr("coo_middleware.outbox.os.getpid", lambda: -1)
+    outbox.add(REQ, 2)
+    await outbox.send()
+
+    assert 3 == await store.get_total(*REQ)
+    assert 2 == len({writer for writer, _, _ in store.batches})
+
+
+async def test_many_batches_that_cannot_merge_on_disk_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A merge that the disk refuses loses nothing."""
+    clock = Clock()
+    store = Distant(clock)
+    outbox = Outbox(store, str(tmp_path), now=clock)
+    store.is_away = True
+
+    def refuse(*_: object) -> None:
+        raise StoreError("full")
+
+    monkeypatch.setattr("coo_middleware.stores.journal.Journal.replace", refuse)
+    for _ in range(70):
+        outbox.add(REQ, 1)
+        await send(outbox)
+    store.is_away = False
+    await send(outbox)
+
+    assert 70 == await store.get_total(*REQ)

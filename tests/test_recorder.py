@@ -48,7 +48,7 @@ def make_record(key_id: str = "k1", duration: float = 0.25, provider: str = "ope
 
 
 def make_recorder(store: MemoryStore, flush_seconds: float = 10.0, max_keys: int = 2) -> Recorder:
-    return Recorder(Outbox(store, "writer"), flush_seconds=flush_seconds, max_keys=max_keys)
+    return Recorder(Outbox(store), flush_seconds=flush_seconds, max_keys=max_keys)
 
 
 async def test_records_leave_in_one_batch() -> None:

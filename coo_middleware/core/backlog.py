@@ -29,6 +29,15 @@ class Amount:
     samples: int
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What `writer` sends under `sequence`, always the same under the same number."""
+
+    writer: str
+    sequence: int
+    amounts: tuple[Amount, ...]
+
+
 class Backlog:
     """Gathers amounts, about `limit` of them: beyond that old ones merge, none is ever dropped.
 

@@ -13,7 +13,6 @@ import json
 import logging
 import os
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 from threading import Lock
@@ -21,7 +20,7 @@ from time import time
 from typing import TYPE_CHECKING, Final, TypeAlias
 from zlib import crc32
 
-from coo_middleware.core.backlog import Amount
+from coo_middleware.core.backlog import Amount, Batch
 from coo_middleware.stores import Increment, StoreError, check_amount, check_increments
 
 if TYPE_CHECKING:
@@ -33,15 +32,6 @@ _SUFFIX: Final = ".journal"
 _DRAFT: Final = ".draft"
 _DRAFT_SECONDS: Final = 3_600.0
 _COMPACT_BYTES: Final = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What `writer` sends under `sequence`, always the same under the same number."""
-
-    writer: str
-    sequence: int
-    amounts: tuple[Amount, ...]
 
 
 _Waiting: TypeAlias = dict[tuple[str, int], Batch]

@@ -198,7 +198,10 @@ async def demonstrate(*, keep_serving: bool) -> int:
 def _config(folder: str) -> Config:
     """The example's configuration with a store of its own: every demonstration begins without a stored response."""
     config = load_config(config_path({}))
-    runtime = replace(config.storage.runtime, path=str(Path(folder, "coo.db")))
+    # It must end well on a machine that is busy with other things, too.
+    runtime = replace(
+        config.storage.runtime, path=str(Path(folder, "coo.db")), read_deadline_seconds=10.0, write_deadline_seconds=10.0
+    )
     return replace(config, storage=replace(config.storage, runtime=runtime))
 
 

@@ -200,7 +200,10 @@ def _config(folder: str) -> Config:
     config = load_config(config_path({}))
     # It must end well on a machine that is busy with other things, too.
     runtime = replace(
-        config.storage.runtime, path=str(Path(folder, "coo.db")), read_deadline_seconds=10.0, write_deadline_seconds=10.0
+        config.storage.runtime,
+        path=str(Path(folder, "coo.db")),
+        read_deadline_seconds=10.0,
+        write_deadline_seconds=10.0,
     )
     return replace(config, storage=replace(config.storage, runtime=runtime))
 

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import signal
+import subprocess
 import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -17,16 +18,23 @@ from coo_middleware.stores.redis import RedisStore
 from coo_middleware.stores.redis_faults import telling
 from coo_middleware.testing import SECRET, FailureContract
 from tests.fault_proxy import FaultProxy
-from tests.redis_server import HOST, Server, find_port, start
+from tests.redis_server import HOST, Server, find_port, find_program, start
 
 REQ = ("openai", "key1", "req")
 LATENCIES = ("openai", "key1", "latency")
 
 
+def is_old() -> bool:
+    """Whether the server is of version 6, which does not look at its replicas when a script writes."""
+    return b" v=6." in subprocess.check_output([find_program(), "--version"])
+
+
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server to be spoilt; each test makes it well again."""
-    with start(tmp_path_factory.mktemp("patient"), "--enable-debug-command", "yes") as server:
+    # Before version 7 everybody may debug.
+    options = () if is_old() else ("--enable-debug-command", "yes")
+    with start(tmp_path_factory.mktemp("patient"), *options) as server:
         yield server
 
 
@@ -103,6 +111,8 @@ async def test_server_that_takes_no_writes_takes_the_batch_later(
     patient: Server, store: RedisStore, spoil: str, mend: str, advice: str
 ) -> None:
     """A refused batch leaves nothing behind and its number free; the error says what to do; reading goes on."""
+    if "replicas" in spoil and is_old():
+        pytest.skip("version 6")
     batch = [Increment(*REQ, 1), Increment(*LATENCIES, 100)]
     await store.apply("writer", 1, batch)
     patient.ask(*spoil.split())
@@ -211,8 +221,11 @@ def test_connections_that_have_run_out_are_busy(error: Exception) -> None:
 
 async def test_loading_server_is_told(patient: Server, store: RedisStore) -> None:
     """While the server loads its data it is out of reach, and the error says to wait."""
+    if is_old():
+        pytest.skip("version 6")
     patient.ask("DEBUG", "POPULATE", 3_000, "filler", 1_000)
-    patient.ask("CONFIG", "SET", "key-load-delay", 300, "loading-process-events-interval-bytes", 1_024)
+    patient.ask("CONFIG", "SET", "key-load-delay", 300)
+    patient.ask("CONFIG", "SET", "loading-process-events-interval-bytes", 1_024)
     reloading = asyncio.ensure_future(asyncio.to_thread(patient.ask, "DEBUG", "RELOAD"))
     told = ""
     while not reloading.done() and not told:
@@ -228,14 +241,23 @@ async def test_loading_server_is_told(patient: Server, store: RedisStore) -> Non
 
 @pytest.mark.parametrize(
     ("mode", "advice"),
-    [("standalone", "use mode cluster"), ("sentinel", "sentinels"), ("cluster", "use mode standalone")],
+    [
+        ("standalone", "use mode cluster"),
+        ("sentinel", "check storage.runtime.master_name"),
+        ("cluster", "use mode standalone"),
+    ],
 )
 async def test_wrong_mode_is_told(patient: Server, redis_cluster: list[Server], mode: RedisMode, advice: str) -> None:
     """A cluster asked as one server, one server asked as a sentinel or a cluster: the error names the right mode."""
     addr = redis_cluster[0].addr if mode == "standalone" else patient.addr
     async with RedisStore(addr=addr, mode=mode, master_name="coo") as store:
-        with pytest.raises(StoreError, match=advice):
-            await asyncio.gather(*(store.get_cache(f"key{number}") for number in range(20)))
+        results = await asyncio.gather(
+            *(store.get_cache(f"key{number}") for number in range(20)), return_exceptions=True
+        )
+
+    faults = [result for result in results if result is not None]
+    assert {StoreError} == {type(fault) for fault in faults}
+    assert all(advice in str(fault) for fault in faults)
 
 
 async def test_server_that_comes_back_is_used_at_once(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import distributions
@@ -14,6 +15,7 @@ from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as LostConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
 from coo_middleware.stores import StoreBusyError
@@ -70,7 +72,7 @@ class Connections:
         self._make: Final = make
         self._limit: Final = limit
         self._seconds: Final = seconds
-        self._links: dict[asyncio.AbstractEventLoop, Link] = {}
+        self._links: Final[dict[asyncio.AbstractEventLoop, Link]] = {}
 
     async def link(self) -> Link:
         """What the running event loop uses. That of a loop that has ended is forgotten."""
@@ -79,13 +81,14 @@ class Connections:
             client, close = self._make()
             life = _live(close)
             await anext(life)
-            self._links = {each: link for each, link in self._links.items() if not each.is_closed()}
+            for ended in [each for each in [*self._links] if each.is_closed()]:
+                self._links.pop(ended, None)
             self._links[loop] = Link(client, asyncio.Semaphore(self._limit), life)
         return self._links[loop]
 
     async def execute(self, *command: Argument) -> object:
-        """The reply to a command, sent once. Raises StoreBusyError when all connections stay in use, TimeoutError, and
-        what the client raises.
+        """The reply to a command, sent once. Raises StoreBusyError when all connections stay in use, TimeoutError, what
+        the client raises, and redis-py's ConnectionError as well when the server takes no writes any more.
         """
         link = await self.link()
         try:
@@ -101,9 +104,10 @@ class Connections:
                     await link.client.initialize()
                 return await link.client.execute_command(*command)
         except ResponseError as error:
-            if "READONLY" in f"{type(error).__name__.upper()}: {error}":
-                await _drop_idle(link.client)
-            raise
+            if "READONLY" not in f"{type(error).__name__.upper()}: {error}":
+                raise
+            await _drop_idle(link.client)
+            raise LostConnectionError("READONLY: the server has become a replica") from error
         finally:
             link.slots.release()
 
@@ -116,9 +120,15 @@ class Connections:
             return await self.execute("EVAL", script.text, *command)
 
     async def close(self) -> None:
-        """Closes the running loop's client; the next command makes another."""
+        """Lets the commands under way end and closes the running loop's client; the next command makes another."""
         link = self._links.pop(asyncio.get_running_loop(), None)
-        if link is not None:
+        if link is None:
+            return
+        try:
+            # A connection that is made while the others are closed would stay.
+            for _ in range(self._limit):
+                await link.slots.acquire()
+        finally:
             await link.life.aclose()
 
 
@@ -132,9 +142,8 @@ async def _live(close: Close) -> AsyncGenerator[None, None]:
 
 async def _drop_idle(client: RedisClient) -> None:
     """A server that was demoted stays so for its connections: the next command looks up the address again."""
-    pool = getattr(client, "connection_pool", None)
-    if pool is not None:
-        await pool.disconnect(inuse_connections=False)
+    if isinstance(client, Redis):
+        await client.connection_pool.disconnect(inuse_connections=False)
 
 
 def make_client(settings: StoreSettings) -> tuple[RedisClient, Close]:
@@ -173,8 +182,9 @@ def _make_cluster(settings: StoreSettings, address: RedisAddress) -> tuple[Redis
 
 
 async def _close_all(*closes: Close) -> None:
-    for close in closes:
-        await close()
+    async with AsyncExitStack() as stack:
+        for close in closes:
+            stack.push_async_callback(close)
 
 
 def _choose_options(settings: StoreSettings, address: RedisAddress) -> dict[str, Any]:

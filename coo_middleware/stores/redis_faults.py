@@ -6,6 +6,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import InvalidResponse, MaxConnectionsError, RedisClusterException, RedisError
 
 from coo_middleware.stores import StoreBusyError, StoreError
@@ -22,10 +23,11 @@ _ADVICE: Final = (
     ("OutOfMemory|OOM", "raise the server's maxmemory, or let it evict with maxmemory-policy volatile-ttl"),
     ("BusyLoading|LOADING", "wait until the server has loaded its data"),
     ("WRONGTYPE|not a valid float|not a float|NaN or Infinity", "delete the key that holds something else"),
-    ("MasterNotFound|'SENTINEL'", "check storage.runtime.master_name and the sentinels"),
+    ("MasterNotFound|unknown command .SENTINEL", "check storage.runtime.master_name and the sentinels"),
     ("Cluster mode is not enabled", "use mode standalone"),
     ("Moved|Ask|CrossSlot|MOVED|CROSSSLOT", "use mode cluster"),
     ("MISCONF|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|SlotNotCovered|BUSY", "look at the server's log"),
+    ("TimeoutError", "see that the server runs and is not overloaded; timeout_seconds bounds each command"),
     ("", "see that the server runs and is where storage.runtime.addr says"),
 )
 
@@ -42,6 +44,9 @@ def telling(operation: str, where: str) -> Iterator[None]:
 
 
 def _cite(error: Exception) -> Exception:
+    if isinstance(error, MasterNotFoundError):
+        # redis-py before 8 shows its clients in it, and with them the password of the sentinels.
+        return MasterNotFoundError("no sentinel names the server")
     # A reply that cannot be read is quoted, and it may be a part of a stored response.
     if isinstance(error, RedisError | RedisClusterException | OSError) and not isinstance(error, InvalidResponse):
         return error

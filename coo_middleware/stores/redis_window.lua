@@ -12,7 +12,7 @@ local fields = redis.call('HGETALL', KEYS[1])
 for place = 1, #fields, 2 do
   local bucket, amount = tonumber(fields[place]), fields[place + 1]
   if not bucket then
-    bucket = tonumber(string.sub(fields[place], 1, -2))
+    bucket = tonumber(string.sub(fields[place], 1, -2)) or oldest - 1
     if bucket >= oldest then
       samples = samples + amount
     end

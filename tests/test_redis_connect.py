@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 import redis
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 
 from coo_middleware.stores import Increment, StoreBusyError, StoreError, StoreSettings, open_store
 from coo_middleware.stores.redis import RedisStore
@@ -236,6 +236,27 @@ async def test_sentinel_leads_to_the_new_primary(tmp_path: Path) -> None:
 
             assert 2 == await store.get_usage(*REQ)
             assert b"2" == replica.ask("GET", "usage:openai:key1:req")
+
+
+class Demoted:
+    """A client of no kind we know, whose server takes no writes."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def execute_command(self, *args: Argument) -> object:
+        self.asked += 1
+        raise ReadOnlyError("You can't write against a read only replica.")
+
+
+async def test_increment_is_tried_once_more_when_the_server_was_demoted() -> None:
+    """Nothing was counted, and the client may find the new primary by then; what is not there is told."""
+    client = Demoted()
+    async with RedisStore(client=client) as store:
+        with pytest.raises(StoreError, match="address the primary"):
+            await store.increment_usage(*REQ, 1)
+
+    assert 2 == client.asked
 
 
 async def test_pool_that_stays_in_use_is_busy_and_not_dead(redis_server: Server) -> None:

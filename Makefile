@@ -22,7 +22,7 @@ test: .venv/project
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='coo_middleware/core/*' --fail-under=100
 
-# The counts of docs/proof.md, one test after another: give it the machine for itself, and an hour.
+# The counts of docs/proof.md, one test after another: give it the machine for itself.
 proof: .venv/project
 	COO_PROOF=30 $(BIN)/python -m pytest -m proof $(ARGS)
 

@@ -285,3 +285,16 @@ class Machine(StoreMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(deadline=None, max_examples=8 * PROOF, stateful_step_count=20)
+
+
+async def test_a_child_process_has_writers_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a fork no number of the parent's is used again, or the server would take it for a repeat."""
+    store = HTTPStore(addr="http://127.0.0.1:1", api_key="k" * 16)
+    parents = store._borrow_writer()
+    store._writers.append(parents)
+    monkeypatch.setattr("coo_middleware.stores.http.os.getpid", lambda: -1)
+    child = store._borrow_writer()
+    store._writers.append(child)
+
+    assert parents.name != child.name
+    assert child is store._borrow_writer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from dataclasses import dataclass
 from time import monotonic
@@ -122,7 +123,7 @@ class HTTPStore(RuntimeStore):
         check_amount(delta)
         path = counter_path(provider, key_id, metric) + "/increment"
         # The numbers of one writer must arrive in order, so each increment under way has a writer to itself.
-        writer = self._writers.pop() if self._writers else _Writer(secrets.token_hex(16))
+        writer = self._borrow_writer()
         writer.sequence += 1
         parts: Parts = {"delta": delta, "writer": writer.name, "sequence": writer.sequence}
         try:
@@ -185,6 +186,14 @@ class HTTPStore(RuntimeStore):
         check_key(key)
         await self._ask("DELETE", cache_path(key))
 
+    def _borrow_writer(self) -> _Writer:
+        # Writers from before a fork are the parent's.
+        while self._writers:
+            writer = self._writers.pop()
+            if writer.process == os.getpid():
+                return writer
+        return _Writer(secrets.token_hex(16), os.getpid())
+
     async def _read_number(self, path: str) -> float:
         reply = await self._channel.send("GET", path)
         try:
@@ -200,4 +209,5 @@ class HTTPStore(RuntimeStore):
 @dataclass(slots=True)
 class _Writer:
     name: str
+    process: int
     sequence: int = 0

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.core.record import OUTPUT_TOKENS, Record, count_record
-from coo_middleware.stores import check_counter
+from coo_middleware.stores import StoreAwayError, check_counter
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -58,12 +58,12 @@ class Recorder:
 
     def report(self, fault: str, error: Exception) -> None:
         """Counts a fault of ours or of the store, and logs the first, the tenth, the hundredth …: a fault that every
-        request meets must not fill the disk as well. An error's own text might quote a prompt, so only its kind and
-        the line that it came from are told.
+        request meets must not fill the disk as well, and a store out of reach is in the log already. An error's own
+        text might quote a prompt, so only its kind and the line that it came from are told.
         """
         self.counts[fault] += 1
         count = self.counts[fault]
-        if str(count).strip("0") != "1":
+        if str(count).strip("0") != "1" or isinstance(error, StoreAwayError):
             return
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:

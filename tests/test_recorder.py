@@ -11,7 +11,7 @@ from coo_middleware.core.outcome import Usage
 from coo_middleware.core.record import Record
 from coo_middleware.outbox import Outbox
 from coo_middleware.recorder import OTHER, Recorder
-from coo_middleware.stores import Increment, StoreError
+from coo_middleware.stores import Increment, StoreAwayError, StoreError
 from coo_middleware.stores.memory import MemoryStore
 
 
@@ -278,3 +278,12 @@ def test_a_report_tells_kind_and_place_only(caplog: pytest.LogCaptureFixture) ->
     assert ".fail:" in caplog.messages[0]
     assert "internal_errors (100 so far): KeyError at unknown; the request went on" == caplog.messages[2]
     assert "prompt" not in caplog.text
+
+
+def test_a_store_that_is_known_to_be_away_is_counted_and_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The guard has logged the outage; what the requests meet meanwhile only counts."""
+    recorder = make_recorder(MemoryStore())
+    recorder.report("store_errors", StoreAwayError("out of reach"))
+
+    assert {"store_errors": 1} == recorder.counts
+    assert [] == caplog.messages

@@ -36,6 +36,10 @@ class StoreError(Exception):
     """A store could not do what was asked. The cause is chained; the text names no secret and no prompt."""
 
 
+class StoreAwayError(StoreError):
+    """The store was not asked, since it is known to be out of reach; that was logged when it became known."""
+
+
 class StoreBusyError(StoreError):
     """All connections are in use: the store itself may be well."""
 

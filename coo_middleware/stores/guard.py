@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
 from coo_middleware.core.breaker import Breaker
-from coo_middleware.stores import RuntimeStore, StoreBusyError, StoreError
+from coo_middleware.stores import RuntimeStore, StoreAwayError, StoreBusyError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -124,7 +124,7 @@ class Guard(RuntimeStore):
         breaker = self._breaker
         if breaker.is_open:
             self._start_probe()
-            raise StoreError("the store is out of reach; it is asked for in the background")
+            raise StoreAwayError("the store is out of reach; it is asked for in the background")
         epoch = breaker.epoch
         try:
             result = await _within(seconds, operation, *args)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,3 +170,27 @@ def test_a_hundred_event_loops_in_turn() -> None:
 
     assert 100 == asyncio.run(total(middleware, "req"))
     assert {"misses": 100} == middleware.counts
+
+
+async def test_a_passed_store_elsewhere_is_guarded_and_left_open() -> None:
+    """A store that may be slow is guarded whoever passed it; close() ends the guard's work and leaves the store."""
+    store = Diary()
+    store.in_process = False  # type: ignore[misc]
+    middleware = COOMiddleware(Script(*answer(ANSWER)), store=store)
+    await call(middleware)
+    await middleware.close()
+
+    assert {"set_cache", "apply"} == {name for name, _ in store.notes}
+    assert 1 == await store.get_total("openai", next(iter(middleware._recorder._keys))[1], "req")
+
+
+async def test_a_journal_that_cannot_be_opened_costs_no_request(tmp_path: Path) -> None:
+    """A folder that is none is a fault that is counted, and calls are answered and recorded."""
+    (tmp_path / "file").write_text("no folder")
+    config = {"storage": {"runtime": {"journal": str(tmp_path / "file")}}}
+    middleware = COOMiddleware(Script(*answer(ANSWER)), config)
+    client = await call(middleware)
+
+    assert ANSWER == client.body
+    assert 1 == await total(middleware, "req")
+    assert middleware.counts["store_errors"] >= 1

@@ -3,7 +3,7 @@ FullStoreContract whose time can be moved.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from typing import TypeVar
 
 from hypothesis import strategies as st
@@ -63,6 +63,13 @@ class StoreMachine(RuleBasedStateMachine):
 
         return self.runner.run(waiting())
 
+    async def _cancel(self, operation: Coroutine[object, object, None], steps: int) -> None:
+        task = asyncio.ensure_future(operation)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
     @initialize()
     def open(self) -> None:
         self.runner = asyncio.Runner()
@@ -90,6 +97,21 @@ class StoreMachine(RuleBasedStateMachine):
             self.wait(self.store.apply("writer", self.sequence, increments))
         for counter, amount, age in batch:
             self.periods[counter].add(amount, self.clock(), age)
+
+    @rule(counter=counters, amount=amounts, steps=st.integers(0, 4))
+    def give_up(self, counter: Counter, amount: int, steps: int) -> None:
+        """A batch that is cancelled somewhere on its way, and sent again since nobody knows how far it came."""
+        self.sequence += 1
+        increments = [Increment(*counter, amount)]
+        self.wait(self._cancel(self.store.apply("writer", self.sequence, increments), steps))
+        self.wait(self.store.apply("writer", self.sequence, increments))
+        self.periods[counter].add(amount, self.clock(), 0)
+
+    @rule()
+    def reopen(self) -> None:
+        """What a store holds outlives its closing."""
+        self.wait(self.store.close())
+        self.wait(self.store.open())
 
     @rule(counter=counters, value=amounts)
     def set_usage(self, counter: Counter, value: float) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from coo_middleware.core.entry import Entry, reused_fields
 from coo_middleware.core.exchange import Exchange
-from coo_middleware.core.notice import add_fields, forward_fields, hit_fields, resize_field
+from coo_middleware.core.notice import add_fields, forward_fields, hit_fields, resize_fields
 from coo_middleware.core.record import CacheStatus, ErrorType, Record, classify_error
 from coo_middleware.core.request import Headers
+from coo_middleware.core.shape import render
 from coo_middleware.core.storable import refuse_storing
 
 if TYPE_CHECKING:
@@ -48,18 +49,22 @@ class Call:
         # What the app gets where usage is asked for.
         self.asking: Final = _resize(plan.asking, headers)
         strip = plan.format.strip if plan.asking is not None else None
-        self.exchange: Final = Exchange(plan.format, policy.cache.max_entry_bytes, strip)
+        self.exchange: Final = Exchange(
+            plan.format, policy.cache.max_entry_bytes, streams=plan.shape.stream, strip=strip
+        )
 
     def find_reply(self, entry: Entry | None, now: float) -> None:
         """Sets `reply` when `entry` may answer, or nothing stored may and the client wants nothing else (RFC 9111
         section 5.2.1.7).
         """
-        if entry is not None:
-            self.reply = Reply(200, hit_fields(entry, now), entry.content, entry)
+        shape = self.plan.shape
+        content = _render(self.plan, entry) if entry is not None else None
+        if entry is not None and content is not None:
+            self.reply = Reply(200, hit_fields(entry, now, shape, len(content)), content, entry)
         elif self.plan.directives.only_if_cached:
             body = self.plan.format.error_body(504, "only-if-cached was asked for, and no fresh response is stored")
             headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-            self.reply = Reply(504, add_fields(headers, self.fields, resized=False), body)
+            self.reply = Reply(504, add_fields(headers, self.fields, rewritten=False), body)
 
     def finish_reply(self, reply: Reply) -> None:
         """Counts a reused response for the provider and key that once did the work; a refusal is nobody's."""
@@ -91,7 +96,7 @@ class Call:
             return "no-store"
         if self.context.is_bypassed:
             return "handler"
-        return refuse_storing(answer, self._policy.cache, stream=self.plan.stream)
+        return refuse_storing(answer, self._policy.cache, stream=self.plan.shape.stream)
 
     def _make_entry(self, answer: Answer, now: float) -> Entry:
         ttl = self.context.ttl
@@ -103,7 +108,7 @@ class Call:
             key_id=self.context.key_id,
             model=answer.outcome.model,
             format=self.plan.format.name,
-            stream=self.plan.stream,
+            shape=self.plan.asked,
             usage=answer.outcome.usage,
             headers=reused_fields(answer.headers),
             content=answer.content or b"",
@@ -130,4 +135,12 @@ class Call:
 
 
 def _resize(asking: bytes | None, headers: Headers) -> tuple[bytes, Headers] | None:
-    return None if asking is None else (asking, resize_field(headers, len(asking)))
+    return None if asking is None else (asking, resize_fields(headers, len(asking)))
+
+
+def _render(plan: Plan, entry: Entry) -> bytes | None:
+    """The entry's content as the client wants it, None where it cannot be had."""
+    if entry.usage is None and entry.shape.stream and not plan.shape.stream:
+        # Whoever asks for a body counts on its usage.
+        return None
+    return render(plan.format, entry.content, entry.shape, plan.shape)

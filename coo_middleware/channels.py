@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from coo_middleware.core.coding import CodingError
 from coo_middleware.core.notice import add_fields
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from coo_middleware.core.exchange import Exchange
     from coo_middleware.core.request import Headers
+    from coo_middleware.core.rewriter import Rewriter
     from coo_middleware.recorder import Recorder
 
 LINGER_SECONDS: Final = 5.0
@@ -89,21 +91,20 @@ class Content:
 class Watcher:
     """The app's `send`: every message goes to the client at once, then the exchange sees it."""
 
-    __slots__ = ("_exchange", "_fields", "_recorder", "_rewrites", "_send", "is_disconnected")
+    __slots__ = ("_exchange", "_fields", "_recorder", "_rewriter", "_send", "is_disconnected")
 
     def __init__(self, exchange: Exchange, fields: Headers, recorder: Recorder, send: Send) -> None:
         self._exchange: Final = exchange
         self._fields: Final = fields
         self._recorder: Final = recorder
         self._send: Final = send
-        self._rewrites = False
+        self._rewriter: Rewriter | None = None
         self.is_disconnected = False
 
     async def send(self, message: Message) -> None:
         """Forwards `message`; a fault of ours is reported and costs the answer its place in the cache, no more."""
         if message["type"] == "http.response.body":
-            message = self._rewrite(message)
-            await self._forward(message)
+            await self._forward(self._rewrite(message))
             self._watch(message)
         elif message["type"] == "http.response.start":
             await self._forward(self._start(message))
@@ -122,21 +123,26 @@ class Watcher:
     def _start(self, message: Message) -> Message:
         try:
             headers = tuple(message.get("headers", ()))
-            self._rewrites = self._exchange.start(message["status"], headers)
+            self._exchange.start(message["status"], headers)
+            self._rewriter = self._exchange.rewriter
             if message.get("trailers"):
                 self._exchange.notice_unknown()
-            return {**message, "headers": add_fields(headers, self._fields, resized=self._rewrites)}
+            return {**message, "headers": add_fields(headers, self._fields, rewritten=self._rewriter is not None)}
         except Exception as error:
             return self._give_up(message, error)
 
     def _rewrite(self, message: Message) -> Message:
-        if not self._rewrites:
+        rewriter = self._rewriter
+        if rewriter is None:
             return message
-        chunk, held = message.get("body", b""), self._exchange.held
+        chunk, held = message.get("body", b""), rewriter.held
         try:
-            return {**message, "body": self._exchange.rewrite(chunk, more=message.get("more_body", False))}
+            return {**message, "body": rewriter.rewrite(chunk, more=message.get("more_body", False))}
+        except CodingError:
+            # The header section has promised the decoded content, and there is no more of it.
+            raise
         except Exception as error:
-            self._rewrites = False
+            self._rewriter = None
             return self._give_up({**message, "body": held + chunk} if held else message, error)
 
     def _watch(self, message: Message) -> None:

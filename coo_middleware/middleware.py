@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from coo_middleware.call import Reply
-    from coo_middleware.core.format import Format
+    from coo_middleware.core.format import Route
     from coo_middleware.core.plan import Plan
 
 _SHUT_DOWN: Final = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed"})
@@ -56,7 +56,12 @@ class COOMiddleware:
         self._guarded: Final = _guard(self.store, self.config.storage.runtime)
         self._cache: Final = Cache(self._guarded, policy.cache.local_max_bytes)
         self._outbox: Final = Outbox(self._guarded, self.config.storage.runtime.journal)
-        self._planner: Final = Planner(policy.cache, secret=policy.secret, ask_usage=policy.metrics.include_usage)
+        self._planner: Final = Planner(
+            policy.cache,
+            secret=policy.secret,
+            ask_usage=policy.metrics.include_usage,
+            max_bytes=policy.max_request_bytes,
+        )
         self._recorder: Final = Recorder(
             self._outbox, flush_seconds=policy.metrics.flush_seconds, max_keys=policy.metrics.max_keys
         )
@@ -86,19 +91,19 @@ class COOMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection; all but a call of a known LLM path passes untouched."""
         if scope["type"] == "http":
-            fmt = self._recognise(scope)
-            if fmt is not None:
-                await self._serve(fmt, scope, receive, send)
+            route = self._recognise(scope)
+            if route is not None:
+                await self._serve(route, scope, receive, send)
                 return
         elif scope["type"] == "lifespan":
             await self._live(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
-    def _recognise(self, scope: Scope) -> Format | None:
+    def _recognise(self, scope: Scope) -> Route | None:
         try:
-            fmt = recognise(scope["path"]) if scope["method"] == "POST" else None
-            return None if fmt is None or _is_marked(scope) else fmt
+            route = recognise(scope["path"]) if scope["method"] == "POST" else None
+            return None if route is None or _is_marked(scope) else route
         except Exception as error:
             self._recorder.report("internal_errors", error)
             return None
@@ -129,9 +134,9 @@ class COOMiddleware:
         elif isinstance(self._guarded, Guard):
             await self._guarded.stop()
 
-    async def _serve(self, fmt: Format, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         content = Content(receive, self.config.policy.max_request_bytes)
-        call = await self._begin(fmt, scope, content)
+        call = await self._begin(route, scope, content)
         if call is None:
             await self.app(scope, content.receive, send)
         elif call.reply is not None:
@@ -139,23 +144,24 @@ class COOMiddleware:
         else:
             await self._forward(call, scope, content, send)
 
-    async def _begin(self, fmt: Format, scope: Scope, content: Content) -> Call | None:
+    async def _begin(self, route: Route, scope: Scope, content: Content) -> Call | None:
         """The call, None after a fault of ours: then the app answers as if we were not there."""
         try:
             await self._open()
-            await content.read()
-            call = self._prepare(fmt, scope, content)
+            if not route.bypass:
+                await content.read()
+            call = self._prepare(route, scope, content)
             call.find_reply(await self._look_up(call.plan), self._now())
         except Exception as error:
             self._recorder.report("internal_errors", error)
             return None
         return call
 
-    def _prepare(self, fmt: Format, scope: Scope, content: Content) -> Call:
+    def _prepare(self, route: Route, scope: Scope, content: Content) -> Call:
         path = scope.get("raw_path") or scope["path"].encode(errors="surrogateescape")
         target = Target(path, scope.get("query_string", b""), tuple(scope.get("headers", ())))
-        plan = self._planner.plan(fmt, target, content.body, content.fault)
-        context = CooContext("bypass" if plan.bypass else "miss", fmt.provider, plan.caller)
+        plan = self._planner.plan(route, target, content.body, route.bypass or content.fault)
+        context = CooContext("bypass" if plan.bypass else "miss", plan.provider, plan.caller)
         scope.setdefault("state", {})["coo"] = context
         return Call(self.config.policy, plan, target.headers, context, self._recorder)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from coo_middleware.core.format import Route
 from coo_middleware.core.plan import Plan, Planner, Target
 from coo_middleware.core.policy import CachePolicy
 from coo_middleware.formats.chat import CHAT
@@ -30,12 +31,14 @@ def make_plan(
     query: bytes = b"",
     path: bytes = b"/v1/chat/completions",
     fmt: Format = CHAT,
+    route: Route | None = None,
     policy: CachePolicy = TEXT,
     secret: str = "",
     fault: str = "",
 ) -> Plan:
     """The plan for a chat request, in which each part can be another."""
-    return Planner(policy, secret=secret).plan(fmt, Target(path, query, headers), content, fault)
+    route = route or Route(fmt, fmt.provider)
+    return Planner(policy, secret=secret).plan(route, Target(path, query, headers), content, fault)
 
 
 def digest(document: Document, policy: CachePolicy = TEXT) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 
 from coo_middleware.cache import Cache
 from coo_middleware.core.entry import Entry, EntryError, pack_entry
+from coo_middleware.core.shape import Shape
 from coo_middleware.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Key:
 
 
 PLAN = cast("Plan", Key())
-ENTRY = Entry(PLAN.digest, 1.0, 10.0, "openai", "key1", "m", "openai.chat", False, None, (), b"{}")
+ENTRY = Entry(PLAN.digest, 1.0, 10.0, "openai", "key1", "m", "openai.chat", Shape(stream=False), None, (), b"{}")
 
 
 async def test_a_hot_hit_costs_no_round_trip() -> None:

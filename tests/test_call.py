@@ -6,6 +6,7 @@ from coo_middleware.call import Call
 from coo_middleware.config import Policy, make_config
 from coo_middleware.context import CooContext
 from coo_middleware.core.entry import Entry
+from coo_middleware.core.format import Route
 from coo_middleware.core.outcome import Usage
 from coo_middleware.core.plan import Planner, Target
 from coo_middleware.core.record import Record
@@ -14,6 +15,8 @@ from coo_middleware.outbox import Outbox
 from coo_middleware.recorder import Recorder
 from coo_middleware.stores.memory import MemoryStore
 from tests.asgi import ANSWER, CHUNKS, JSON_FIELD, KEY, SSE_FIELD, ask
+
+ROUTE = Route(CHAT, "openai")
 
 
 class Register(Recorder):
@@ -30,7 +33,7 @@ class Register(Recorder):
 def make_call(body: bytes = b"", wish: bytes = b"", settings: dict[str, object] | None = None) -> tuple[Call, Register]:
     policy: Policy = make_config({"policy": settings or {}}).policy
     headers = (JSON_FIELD, KEY, (b"cache-control", wish), (b"content-length", b"1"))
-    plan = Planner(policy.cache).plan(CHAT, Target(b"/v1/chat/completions", b"", headers), body or ask())
+    plan = Planner(policy.cache).plan(ROUTE, Target(b"/v1/chat/completions", b"", headers), body or ask())
     register = Register()
     return Call(policy, plan, headers, CooContext("miss", "openai", plan.caller), register), register
 
@@ -61,7 +64,7 @@ def test_a_whole_answer_is_recorded_and_given_for_storing() -> None:
         entry.key_id,
         entry.model,
         entry.format,
-        entry.stream,
+        entry.shape.stream,
     )
     assert ("azure", "key-7", "chat", "gpt-5-mini", 200, "miss", Usage(9, 2), "", "") == (
         record.provider,
@@ -164,7 +167,7 @@ def test_disabled_metrics_record_nothing() -> None:
 def test_an_aborted_request_is_no_work_of_a_provider() -> None:
     """Where the app never got the whole content, the provider's counters stay as they are."""
     policy = make_config(None).policy
-    plan = Planner(policy.cache).plan(CHAT, Target(b"/v1/chat/completions", b"", (JSON_FIELD,)), b"", "aborted")
+    plan = Planner(policy.cache).plan(ROUTE, Target(b"/v1/chat/completions", b"", (JSON_FIELD,)), b"", "aborted")
     register = Register()
     call = Call(policy, plan, (), CooContext("bypass", "openai", plan.caller), register)
 
@@ -219,6 +222,7 @@ def test_asking_for_usage_changes_the_length() -> None:
 
     assert b'"include_usage":true' in content
     assert (b"content-length", b"%d" % len(content)) in headers
-    assert call.exchange.start(200, (SSE_FIELD,))
-    assert b"" == call.exchange.rewrite(CHUNKS[3], more=True)
+    call.exchange.start(200, (SSE_FIELD,))
+    assert call.exchange.rewriter is not None
+    assert b"" == call.exchange.rewriter.rewrite(CHUNKS[3], more=True)
     assert None is make_call()[0].asking

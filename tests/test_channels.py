@@ -10,6 +10,7 @@ from starlette.types import Message
 from coo_middleware import channels
 from coo_middleware.channels import Content, Watcher
 from coo_middleware.core.exchange import Exchange
+from coo_middleware.core.rewriter import Rewriter
 from coo_middleware.formats.chat import CHAT
 from coo_middleware.outbox import Outbox
 from coo_middleware.recorder import Recorder
@@ -120,7 +121,7 @@ async def test_a_client_that_has_all_leaves_a_little_later(monkeypatch: pytest.M
 
 
 def make_watcher(client: Client, *, strips: bool = False) -> tuple[Watcher, Exchange, Recorder]:
-    exchange = Exchange(CHAT, 100_000, CHAT.strip if strips else None)
+    exchange = Exchange(CHAT, 100_000, strip=CHAT.strip if strips else None)
     recorder = Recorder(Outbox(MemoryStore()), flush_seconds=1, max_keys=1)
     return Watcher(exchange, FIELDS, recorder, client.send), exchange, recorder
 
@@ -193,7 +194,7 @@ async def test_a_rewritten_stream_loses_the_usage_chunk_only(cuts: list[int]) ->
         await watcher.send(message)
     told = exchange.answer()
 
-    assert b"".join((*CHUNKS[:3], CHUNKS[4])) == client.body == told.content
+    assert (b"".join((*CHUNKS[:3], CHUNKS[4])), wire) == (client.body, told.content)
     assert [SSE_FIELD, *FIELDS] == client.messages[0]["headers"]
     assert len(pieces) + 1 == len(client.messages)
     assert told.outcome.usage is not None
@@ -237,7 +238,7 @@ async def test_a_fault_in_rewriting_gives_back_what_was_held(monkeypatch: pytest
     start, *bodies = stream(CHUNKS[0][:20], CHUNKS[0][20:], CHUNKS[3])
     await watcher.send(start)
     await watcher.send(bodies[0])
-    monkeypatch.setattr(Exchange, "rewrite", None)
+    monkeypatch.setattr(Rewriter, "rewrite", None)
     for message in bodies[1:]:
         await watcher.send(message)
 
@@ -251,7 +252,7 @@ async def test_a_fault_in_rewriting_leaves_a_whole_chunk_alone(monkeypatch: pyte
     watcher, _, _ = make_watcher(client, strips=True)
     start, first, *_ = stream(CHUNKS[0])
     await watcher.send(start)
-    monkeypatch.setattr(Exchange, "rewrite", None)
+    monkeypatch.setattr(Rewriter, "rewrite", None)
     await watcher.send(first)
 
     assert first is client.messages[1]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from coo_middleware.core.entry import Entry, EntryError, pack_entry, reused_fields, unpack_entry
 from coo_middleware.core.outcome import Usage
+from coo_middleware.core.shape import Shape
 
 DIGEST = bytes(range(32))
 ENTRY = Entry(
@@ -24,7 +25,7 @@ ENTRY = Entry(
     key_id="clé-1",
     model="gpt",
     format="chat",
-    stream=False,
+    shape=Shape(stream=False),
     usage=Usage(6, 7),
     headers=((b"content-type", b"application/json"),),
     content=b'{"a":1}',
@@ -41,8 +42,8 @@ entries = st.builds(
     key_id=st.text(),
     model=st.text(),
     format=st.text(),
-    stream=st.booleans(),
-    usage=st.none() | st.builds(Usage, counts, counts),
+    shape=st.builds(Shape, st.booleans(), st.booleans()),
+    usage=st.none() | st.builds(Usage, *[st.none() | counts] * 7, estimated=st.booleans()),
     headers=st.lists(
         st.tuples(st.sampled_from([b"Content-Type", b"content-language", b"x-other"]), st.binary(max_size=20))
     ).map(reused_fields),
@@ -56,21 +57,23 @@ def sealed(body: bytes) -> bytes:
 
 
 def framed(
-    times: tuple[float, float] = (1.0, 10.0),
     tokens: tuple[int, int] = (1, 2),
+    *,
+    flags: int = 4,
+    times: tuple[float, float] = (1.0, 10.0),
     provider: bytes = b"openai",
     fields: bytes = b"",
     tail: bytes = b"",
 ) -> bytes:
     """A frame written by hand, as the module's docstring says that it is."""
     strings = (DIGEST, provider, b"key", b"model", b"chat", fields, b"{}")
-    head = struct.pack(">4sddqqB", b"COO\x01", *times, *tokens, 0)
+    head = struct.pack(">4sdd7qB", b"COO\x02", *times, *tokens, -1, -1, -1, -1, -1, flags)
     return sealed(head + b"".join(struct.pack(">I", len(each)) + each for each in strings) + tail)
 
 
 @given(entries)
 @example(ENTRY)
-@example(replace(ENTRY, usage=None, stream=True, headers=(), content=b""))
+@example(replace(ENTRY, usage=None, shape=Shape(stream=True, usage=True), headers=(), content=b""))
 def test_entry_comes_back_as_it_went(entry: Entry) -> None:
     """A frame gives the entry that it was made from."""
     assert entry == unpack_entry(pack_entry(entry), entry.digest)
@@ -111,7 +114,7 @@ def test_changed_byte_is_seen_anywhere() -> None:
                 unpack_entry(bytes(changed), DIGEST)
 
 
-@pytest.mark.parametrize("magic", [b"COO\x00", b"COO\x02", b"coo\x01", b"\0\0\0\0"])
+@pytest.mark.parametrize("magic", [b"COO\x01", b"COO\x03", b"coo\x02", b"\0\0\0\0"])
 def test_other_versions_are_refused(magic: bytes) -> None:
     """A whole frame of an older or a later version is none of ours."""
     with pytest.raises(EntryError, match="not a whole frame"):
@@ -148,9 +151,9 @@ def test_frame_of_another_key_is_refused(digest: bytes) -> None:
         (framed(tail=struct.pack(">I", 0)), "lengths"),
         (sealed(framed()[: -16 - 1]), "lengths"),
         (sealed(framed()[: -16 - 4]), "missing"),
-        (sealed(framed()[:37]), "missing"),
-        (sealed(framed()[:36]), "not a whole frame"),
-        (sealed(framed()[:37] + b"\xff\xff\xff\xff" + framed()[41:-16]), "missing"),
+        (sealed(framed()[:77]), "missing"),
+        (sealed(framed()[:76]), "not a whole frame"),
+        (sealed(framed()[:77] + b"\xff\xff\xff\xff" + framed()[81:-16]), "missing"),
     ],
 )
 def test_whole_frame_that_makes_no_sense_is_refused(frame: bytes, reason: str) -> None:
@@ -159,10 +162,22 @@ def test_whole_frame_that_makes_no_sense_is_refused(frame: bytes, reason: str) -
         unpack_entry(frame, DIGEST)
 
 
-@pytest.mark.parametrize("tokens", [(-1, -1), (-1, 5), (5, -1), (-(2**63), 2**63 - 1)])
-def test_negative_tokens_are_unknown(tokens: tuple[int, int]) -> None:
-    """Usage is never negative: where a count is, none is known."""
-    assert unpack_entry(framed(tokens=tokens), DIGEST).usage is None
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [((-1, -1), Usage(None, None)), ((-1, 5), Usage(None, 5)), ((5, -(2**63)), Usage(5, None)), ((0, 0), Usage(0, 0))],
+)
+def test_negative_tokens_are_unknown(tokens: tuple[int, int], expected: Usage) -> None:
+    """Usage is never negative: a count that is was not known."""
+    assert expected == unpack_entry(framed(tokens), DIGEST).usage
+
+
+def test_flags_tell_the_shape_and_the_usage() -> None:
+    """Streamed, asked for usage, known and estimated are one bit each."""
+    entries = [unpack_entry(framed(flags=flags), DIGEST) for flags in range(16)]
+
+    assert [Shape(bool(flags & 1), bool(flags & 2)) for flags in range(16)] == [entry.shape for entry in entries]
+    known = [Usage(1, 2, estimated=bool(flags & 8)) if flags & 4 else None for flags in range(16)]
+    assert known == [entry.usage for entry in entries]
 
 
 @pytest.mark.parametrize(

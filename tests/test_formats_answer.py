@@ -3,7 +3,7 @@
 import pytest
 
 from coo_middleware.core.document import Document
-from coo_middleware.core.sse import Event
+from coo_middleware.core.framing import Event
 from coo_middleware.formats.answer import Frames
 
 

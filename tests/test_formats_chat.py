@@ -83,6 +83,14 @@ def test_a_stream_is_whole_at_its_own_end(frames: list[bytes], whole: bool) -> N
     assert whole == read(*frames).whole
 
 
+def test_a_stream_is_whole_from_its_last_finish_on() -> None:
+    """Cut before any event up to the last finish reason it is not whole, after it it is, and fed twice it is not."""
+    frames = [TEXT, chunk(1, content="b"), STOP, chunk(1, "stop"), usage(prompt_tokens=1), DONE]
+
+    assert [False] * 4 + [True] * 3 == [read(*frames[:cut]).whole for cut in range(7)]
+    assert not read(*frames, *frames).whole
+
+
 @pytest.mark.parametrize(
     ("frames", "expected"),
     [
@@ -90,8 +98,10 @@ def test_a_stream_is_whole_at_its_own_end(frames: list[bytes], whole: bool) -> N
         ([usage(prompt_tokens=5, completion_tokens=3, total_tokens=20)], Usage(5, 15)),
         ([usage(prompt_tokens=5, completion_tokens=3, total_tokens=1)], Usage(5, 3)),
         ([usage(prompt_tokens=5, total_tokens=8)], Usage(5, 3)),
-        ([usage(prompt_tokens=5)], Usage(5, 0)),
-        ([usage(completion_tokens=3)], Usage(0, 3)),
+        ([usage(prompt_tokens=5)], Usage(5, None)),
+        ([usage(completion_tokens=3)], Usage(None, 3)),
+        ([usage(completion_tokens=3, total_tokens=8)], Usage(None, 3)),
+        ([usage(prompt_tokens=5, total_tokens=1)], Usage(5, None)),
         ([usage(prompt_tokens="5", completion_tokens=3.0)], Usage(5, 3)),
         ([usage(prompt_tokens=0, completion_tokens=0)], Usage(0, 0)),
         ([usage(prompt_tokens=None, completion_tokens=-1, total_tokens=True)], None),
@@ -106,12 +116,50 @@ def test_a_stream_is_whole_at_its_own_end(frames: list[bytes], whole: bool) -> N
         ([usage(prompt_tokens=9, completion_tokens=2), usage(prompt_tokens=5)], Usage(5, 2)),
         ([frame({"x_groq": {"usage": {"prompt_tokens": 5, "completion_tokens": 3}}})], Usage(5, 3)),
         ([usage(prompt_tokens=5, completion_tokens=3), b"data: {broken\n\n", TEXT], Usage(5, 3)),
-        ([usage(prompt_tokens=5), frame({"error": {"message": "x"}})], Usage(5, 0)),
+        ([usage(prompt_tokens=5), frame({"error": {"message": "x"}})], Usage(5, None)),
     ],
 )
 def test_usage_is_the_last_of_each_field(frames: list[bytes], expected: Usage | None) -> None:
     """Usage is inclusive and cumulative, unknown is not zero, and a broken stream still tells it."""
     assert expected == read(*frames).usage
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        (
+            {
+                "prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 2, "audio_tokens": 3},
+                "completion_tokens_details": {"reasoning_tokens": 4, "audio_tokens": 5},
+            },
+            Usage(9, 8, 1, 2, 4, 3, 5),
+        ),
+        ({"prompt_tokens_details": {"cached_tokens": 0}}, Usage(9, 8, cache_read_tokens=0)),
+        ({"prompt_tokens_details": {"cached_tokens": None}, "completion_tokens_details": None}, Usage(9, 8)),
+        ({"prompt_tokens_details": [1], "completion_tokens_details": "x"}, Usage(9, 8)),
+        ({"prompt_cache_hit_tokens": 6, "prompt_cache_miss_tokens": 3}, Usage(9, 8, cache_read_tokens=6)),
+        ({"prompt_cache_hit_tokens": 6, "prompt_tokens_details": {"cached_tokens": 5}}, Usage(9, 8, 5)),
+        # xAI: the reasoning is in the total alone.
+        (
+            {"total_tokens": 27, "completion_tokens_details": {"reasoning_tokens": 10}},
+            Usage(9, 18, reasoning_tokens=10),
+        ),
+    ],
+)
+def test_the_parts_of_usage_stand_beside_it(counts: Document, expected: Usage) -> None:
+    """Cached, written, thought and spoken tokens are told by themselves, wherever the dialect puts the usage."""
+    whole: Document = {"prompt_tokens": 9, "completion_tokens": 8, **counts}
+
+    assert expected == read(usage(**whole)).usage
+    assert expected == read(frame({"x_groq": {"usage": whole}})).usage
+    assert expected == body({"content": "a"}, usage=whole).usage
+
+
+def test_parts_are_the_last_of_each_field() -> None:
+    """A part that a later object leaves out keeps its last value, and none is added."""
+    frames = [usage(prompt_tokens=5, prompt_tokens_details={"cached_tokens": n}) for n in (2, 3)]
+
+    assert Usage(5, 1, cache_read_tokens=3) == read(*frames, usage(completion_tokens=1)).usage
 
 
 @pytest.mark.parametrize(
@@ -240,6 +288,7 @@ def test_the_model_of_an_empty_first_chunk_does_not_count() -> None:
         ({"search_parameters": {"mode": "auto"}}, "server-tool"),
         ({"plugins": [{"id": "web"}]}, "server-tool"),
         ({"search_settings": {}}, "server-tool"),
+        ({"data_sources": [{"type": "azure_search"}]}, "server-tool"),
         ({"web_search_options": None, "plugins": []}, ""),
         ({"tools": [{"type": "function"}, {"type": "custom"}, {}]}, ""),
         ({"tools": [{"type": "function"}, {"type": "browser_search"}]}, "server-tool"),

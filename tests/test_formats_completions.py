@@ -21,14 +21,27 @@ def test_a_stream_of_texts_is_read() -> None:
         b'data: {"model":"m","choices":[{"index":0,"text":"a","finish_reason":null}]}\n\n'
         b'data: {"choices":[{"index":1,"text":"b","finish_reason":"length"}]}\n\n'
         b'data: {"choices":[{"index":0,"text":"","finish_reason":"stop"}]}\n\n'
-        b'data: {"choices":[],"usage":{"prompt_tokens":4,"completion_tokens":2,"total_tokens":6}}\n\n'
+        b'data: {"choices":[],"usage":{"prompt_tokens":4,"completion_tokens":2,"total_tokens":6,'
+        b'"prompt_tokens_details":{"cached_tokens":1}}}\n\n'
         b"data: [DONE]\n\n"
     )
     for event in SSEDecoder(1000).feed(stream):
         reader.feed(event)
 
-    expected = Outcome(True, Usage(4, 2), ("stop", "length"), error=False, sound=True, model="m")
+    expected = Outcome(True, Usage(4, 2, 1), ("stop", "length"), error=False, sound=True, model="m")
     assert expected == reader.outcome()
+
+
+def test_a_stream_fed_twice_is_not_whole() -> None:
+    """Text after the finish reason is more than the format's end allows."""
+    reader = COMPLETIONS.read_stream()
+    events = SSEDecoder(1000).feed(b'data: {"choices":[{"index":0,"text":"a","finish_reason":"stop"}]}\n\n')
+    wholes = []
+    for event in [*events, *events]:
+        reader.feed(event)
+        wholes.append(reader.outcome().whole)
+
+    assert [True, False] == wholes
 
 
 @pytest.mark.parametrize(("text", "sound"), [("a", True), (" ", True), ("", False)])

@@ -3,8 +3,8 @@
 import pytest
 
 from coo_middleware.core.document import Document, Json
+from coo_middleware.core.framing import Event
 from coo_middleware.core.outcome import UNREADABLE, Outcome, Usage
-from coo_middleware.core.sse import Event
 from coo_middleware.formats.embeddings import EMBEDDINGS
 
 
@@ -29,6 +29,7 @@ def test_an_embedding_is_a_list_or_base64(embedding: Json) -> None:
         ({"data": [{"embedding": [1]}, {}]}, Outcome(True, None, (), error=False, sound=False, model="")),
         ({"error": {"message": "x"}}, Outcome(False, None, (), error=True, sound=False, model="")),
         ({"usage": {"total_tokens": 4}}, Outcome(False, Usage(4, 0), (), error=False, sound=False, model="")),
+        ({"usage": {"completion_tokens": 0}}, UNREADABLE),
     ],
 )
 def test_what_is_missing_is_told(document: Document, expected: Outcome) -> None:

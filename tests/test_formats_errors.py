@@ -5,7 +5,7 @@ import json
 import pytest
 
 from coo_middleware.formats import FORMATS
-from coo_middleware.formats.errors import anthropic_error, openai_error
+from coo_middleware.formats.errors import anthropic_error, google_error, ollama_error, openai_error, tgi_error
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,47 @@ def test_anthropic_errors_have_a_type_at_both_levels(status: int, kind: str) -> 
     assert {"type": "error", "error": {"type": kind, "message": "no"}} == json.loads(anthropic_error(status, "no"))
 
 
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        (400, "INVALID_ARGUMENT"),
+        (401, "UNAUTHENTICATED"),
+        (403, "PERMISSION_DENIED"),
+        (404, "NOT_FOUND"),
+        (413, "INVALID_ARGUMENT"),
+        (429, "RESOURCE_EXHAUSTED"),
+        (500, "INTERNAL"),
+        (502, "INTERNAL"),
+        (503, "UNAVAILABLE"),
+        (504, "DEADLINE_EXCEEDED"),
+    ],
+)
+def test_google_errors_repeat_the_status_by_number_and_name(status: int, name: str) -> None:
+    """The code is the status, and its name is that of the call's result."""
+    assert {"error": {"code": status, "message": "no", "status": name}} == json.loads(google_error(status, "no"))
+
+
 def test_a_format_reads_its_own_errors() -> None:
     """Every format sees an error in the body that it makes."""
     assert all(format_.read_body(json.loads(format_.error_body(429, "no"))).error for format_ in FORMATS)
+
+
+def test_ollama_errors_are_a_text() -> None:
+    """The error is its message, whatever the status."""
+    assert [{"error": "no"}] * 2 == [json.loads(ollama_error(status, "no")) for status in (404, 500)]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, "validation"),
+        (422, "validation"),
+        (424, "generation"),
+        (429, "overloaded"),
+        (500, "incomplete_generation"),
+        (503, "incomplete_generation"),
+    ],
+)
+def test_tgi_errors_have_a_type(status: int, kind: str) -> None:
+    """The type by which its client chooses an exception follows the status."""
+    assert {"error": "no", "error_type": kind} == json.loads(tgi_error(status, "no"))

@@ -69,18 +69,28 @@ def test_a_stream_is_whole_at_message_stop(frames: list[bytes], whole: bool) -> 
     assert whole == read(*frames).whole
 
 
+def test_a_stream_fed_twice_is_not_whole() -> None:
+    """A second beginning after the end is not what the format knows; neither is a stream without its last event."""
+    frames = [START, TEXT, delta(), STOP]
+
+    assert [False, False, False, False, True] == [read(*frames[:cut]).whole for cut in range(5)]
+    assert not read(*frames, *frames).whole
+
+
 @pytest.mark.parametrize(
     ("frames", "expected"),
     [
         ([start(input_tokens=5, output_tokens=1), delta(output_tokens=9)], Usage(5, 9)),
         ([start(input_tokens=5, output_tokens=1)], Usage(5, 1)),
-        ([start(input_tokens=5, cache_read_input_tokens=7, cache_creation_input_tokens=11)], Usage(23, 0)),
-        ([start(input_tokens=5, cache_read_input_tokens=None, cache_creation_input_tokens=None)], Usage(5, 0)),
-        ([start(cache_read_input_tokens=7)], Usage(7, 0)),
-        ([start(input_tokens=5, cache_read_input_tokens=7), delta(input_tokens=90, output_tokens=2)], Usage(97, 2)),
+        ([start(input_tokens=5, cache_read_input_tokens=7, cache_creation_input_tokens=11)], Usage(23, None, 7, 11)),
+        ([start(input_tokens=5, cache_read_input_tokens=None, cache_creation_input_tokens=None)], Usage(5, None)),
+        ([start(cache_read_input_tokens=7)], Usage(7, None, 7)),
+        ([start(input_tokens=5, cache_read_input_tokens=7), delta(input_tokens=90, output_tokens=2)], Usage(97, 2, 7)),
         ([start(input_tokens=-1, output_tokens=True)], None),
         ([start()], None),
-        ([delta(output_tokens=2)], Usage(0, 2)),
+        ([delta(output_tokens=2)], Usage(None, 2)),
+        ([delta(output_tokens=9, output_tokens_details={"thinking_tokens": 4})], Usage(None, 9, reasoning_tokens=4)),
+        ([delta(output_tokens=9, output_tokens_details=[4])], Usage(None, 9)),
         (
             [
                 start(input_tokens=0, output_tokens=0),
@@ -93,14 +103,28 @@ def test_a_stream_is_whole_at_message_stop(frames: list[bytes], whole: bool) -> 
                     ],
                 ),
             ],
-            Usage(73, 10),
+            Usage(73, 10, 3),
         ),
         ([start(iterations=[{"input_tokens": 5, "output_tokens": 1}]), delta(iterations=[])], Usage(5, 1)),
         ([start(input_tokens=5, output_tokens=1, iterations=[{"input_tokens": 9}])], Usage(5, 1)),
+        (
+            [
+                start(input_tokens=5, output_tokens=1),
+                delta(
+                    output_tokens=6,
+                    output_tokens_details={"thinking_tokens": 2},
+                    iterations=[
+                        {"type": "compaction", "input_tokens": 50, "output_tokens": 4, "cache_read_input_tokens": 3},
+                        {"type": "message", "input_tokens": 5, "output_tokens": 6},
+                    ],
+                ),
+            ],
+            Usage(58, 10, 3, reasoning_tokens=2),
+        ),
     ],
 )
 def test_usage_counts_what_the_provider_cached(frames: list[bytes], expected: Usage | None) -> None:
-    """Input includes cache reads and writes, later counters win, and iterations count where the top level is 0/0."""
+    """Input includes cache reads and writes, later counters win, and iterations where the top level lacks them."""
     assert expected == read(*frames).usage
 
 
@@ -155,7 +179,7 @@ def test_a_body_tells_all_at_once() -> None:
         "usage": {"input_tokens": 1, "cache_read_input_tokens": 2, "output_tokens": 3},
     }
 
-    assert Outcome(True, Usage(3, 3), ("tool_use",), error=False, sound=True, model="m") == MESSAGES.read_body(document)
+    assert Outcome(True, Usage(3, 3, 2), ("tool_use",), error=False, sound=True, model="m") == MESSAGES.read_body(document)
     assert not MESSAGES.read_body({**document, "stop_reason": None}).whole
     assert not MESSAGES.read_body({**document, "content": [{"type": "tool_use", "input": "x"}]}).sound
     assert MESSAGES.read_body({"type": "error", "error": {"type": "overloaded_error"}}).error

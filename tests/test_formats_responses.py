@@ -61,10 +61,45 @@ def test_a_stream_is_whole_at_its_only_terminal_event(frames: list[bytes], whole
     assert whole == read(*frames).whole
 
 
+def test_a_stream_fed_twice_is_not_whole() -> None:
+    """A second beginning after the end is not what the format knows; neither is a stream without its last event."""
+    frames = [CREATED, frame("response.output_item.done", item=message(SAID)), COMPLETED]
+
+    assert [False, False, False, True] == [read(*frames[:cut]).whole for cut in range(4)]
+    assert not read(*frames, *frames).whole
+
+
 def test_a_stream_tells_what_its_terminal_event_tells() -> None:
     """Usage is null until the end; the status is the finish reason."""
     assert Outcome(True, Usage(5, 3), ("completed",), error=False, sound=True, model="m") == read(CREATED, COMPLETED)
     assert Outcome(False, None, (), error=False, sound=False, model="m") == read(CREATED)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (
+            {
+                "input_tokens": 9,
+                "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 2},
+                "output_tokens": 8,
+                "output_tokens_details": {"reasoning_tokens": 4},
+                "total_tokens": 17,
+            },
+            Usage(9, 8, 1, 2, 4),
+        ),
+        ({"input_tokens": 9, "input_tokens_details": {"cached_tokens": 0}}, Usage(9, None, 0)),
+        ({"input_tokens": 9, "input_tokens_details": None, "output_tokens_details": [4]}, Usage(9, None)),
+        ({"output_tokens": 8}, Usage(None, 8)),
+        ({"input_tokens": None, "input_tokens_details": {"cached_tokens": 4}}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_usage_is_told_with_its_parts(usage: Json, expected: Usage | None) -> None:
+    """What was cached, written and thought stands beside the usage, and unknown is not zero."""
+    assert expected == read(CREATED, end("completed", message(SAID), usage=usage)).usage
+    assert expected == RESPONSES.read_body({"status": "completed", "usage": usage}).usage
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coo_middleware.core.document import Document, Json, parse_document, read_json
-from coo_middleware.core.sse import Event, SSEDecoder
+from coo_middleware.core.framing import Event
+from coo_middleware.core.sse import SSEDecoder
 from coo_middleware.formats.stream_options import ask_usage, strip_usage
 
 CORPUS = Path(__file__).parent / "corpus"

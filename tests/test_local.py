@@ -8,6 +8,7 @@ import pytest
 
 from coo_middleware.core.entry import Entry
 from coo_middleware.core.outcome import Usage
+from coo_middleware.core.shape import Shape
 from coo_middleware.stores.local import LocalLevel, _size
 from coo_middleware.testing import Clock
 
@@ -24,7 +25,7 @@ def make_entry(name: str, content: bytes = b"value", model: str = "gpt-4o") -> E
         key_id=f"key-{name}",
         model=f"{model}-{name}",
         format=f"chat-{name}",
-        stream=False,
+        shape=Shape(stream=False),
         usage=Usage(1_000, 2_000),
         headers=((b"content-type", b"application/json; " + name.encode()), (b"content-language", name.encode())),
         content=content[:-1] + bytes([len(content) % 256]),

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from coo_middleware.core.directives import Directives
 from coo_middleware.core.entry import Entry
-from coo_middleware.core.notice import add_fields, forward_fields, hit_fields, resize_field
+from coo_middleware.core.notice import add_fields, forward_fields, hit_fields, resize_fields
 from coo_middleware.core.plan import Plan
+from coo_middleware.core.shape import Shape
 from coo_middleware.formats import FORMATS
 
 ENTRY = Entry(
@@ -23,21 +24,23 @@ ENTRY = Entry(
     key_id="k",
     model="m",
     format="chat",
-    stream=False,
+    shape=Shape(stream=False),
     usage=None,
     headers=((b"content-type", b"application/json"),),
     content=b'{"a":1}',
 )
 PLAN = Plan(
     format=FORMATS[0],
+    provider="openai",
     model="m",
-    stream=False,
+    shape=Shape(stream=False),
     caller="anonymous",
     directives=Directives(),
     digest=b"\0" * 32,
     bypass="",
     asking=None,
 )
+BODY, STREAM = Shape(stream=False), Shape(stream=True)
 # RFC 9211 section 2: members are parameters of an item (RFC 8941); `detail` is a token here.
 CACHE_STATUS = re.compile(
     rb"coo; (?:hit; ttl=\d+|fwd=(?:miss|bypass|request)(?:; detail=[A-Za-z*][!#-'*+.^-z|~:/\w-]*)?)"
@@ -52,13 +55,13 @@ def test_hit_tells_age_and_lifetime() -> None:
         (b"cache-status", b"coo; hit; ttl=6"),
         (b"x-coo-cache", b"HIT"),
         (b"content-length", b"7"),
-    ] == hit_fields(ENTRY, 1_003.5)
+    ] == hit_fields(ENTRY, 1_003.5, BODY, 7)
 
 
 def test_reused_stream_tells_no_length() -> None:
     """A reused stream has the fields of a stream."""
     assert [(b"age", b"0"), (b"cache-status", b"coo; hit; ttl=10"), (b"x-coo-cache", b"HIT")] == hit_fields(
-        replace(ENTRY, stream=True, headers=()), 1_000.0
+        replace(ENTRY, shape=STREAM, headers=()), 1_000.0, STREAM, 7
     )
 
 
@@ -68,16 +71,16 @@ def test_reused_stream_tells_no_length() -> None:
 )
 def test_age_and_ttl_are_never_negative(now: float, age: bytes, ttl: bytes) -> None:
     """Neither a clock that went back nor an entry past its time makes a number negative."""
-    fields = dict(hit_fields(ENTRY, now))
+    fields = dict(hit_fields(ENTRY, now, BODY, 7))
 
     assert (age, b"coo; hit; ttl=" + ttl) == (fields[b"age"], fields[b"cache-status"])
 
 
 def test_hit_fields_are_a_fresh_list() -> None:
     """A layer above that adds to one answer's fields adds to no other's."""
-    hit_fields(ENTRY, 1_000.0).append((b"x-mine", b"1"))
+    hit_fields(ENTRY, 1_000.0, BODY, 7).append((b"x-mine", b"1"))
 
-    assert (b"x-mine", b"1") not in hit_fields(ENTRY, 1_000.0)
+    assert (b"x-mine", b"1") not in hit_fields(ENTRY, 1_000.0, BODY, 7)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,7 @@ def test_notices_keep_the_grammar(now: float, bypass: str, no_store: bool, no_ca
     """Whatever is told is a Cache-Status as RFC 9211 writes it."""
     plan = replace(PLAN, bypass=bypass, directives=Directives(no_store=no_store, no_cache=no_cache))
 
-    assert CACHE_STATUS.fullmatch(dict(hit_fields(ENTRY, now))[b"cache-status"])
+    assert CACHE_STATUS.fullmatch(dict(hit_fields(ENTRY, now, BODY, 7))[b"cache-status"])
     assert CACHE_STATUS.fullmatch(dict(forward_fields(plan))[b"cache-status"])
 
 
@@ -132,15 +135,15 @@ def test_our_fields_come_last_and_once() -> None:
         (b"set-cookie", b"b=2"),
         (b"cache-status", b"upstream; hit"),
         *OURS,
-    ] == add_fields(HEADERS, OURS, resized=False)
+    ] == add_fields(HEADERS, OURS, rewritten=False)
 
 
 def test_resized_answer_tells_no_length() -> None:
     """Where bytes are taken out, the length that was told goes."""
-    assert [*HEADERS[1:2], *HEADERS[3:5], *OURS] == add_fields(HEADERS, OURS, resized=True)
+    assert [*HEADERS[1:2], *HEADERS[3:5], *OURS] == add_fields(HEADERS, OURS, rewritten=True)
 
 
 def test_request_s_length_is_corrected() -> None:
     """Every Content-Length says the new length, all else stays, and none is added."""
-    assert [(b"Content-Length", b"42"), *HEADERS[1:]] == resize_field(HEADERS, 42)
-    assert list(HEADERS[1:]) == resize_field(HEADERS[1:], 42)
+    assert [(b"Content-Length", b"42"), *HEADERS[1:]] == resize_fields(HEADERS, 42)
+    assert list(HEADERS[1:]) == resize_fields(HEADERS[1:], 42)

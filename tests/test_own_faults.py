@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from coo_middleware import COOMiddleware
-from coo_middleware.core.sse import Event
+from coo_middleware.core.framing import Event
 from coo_middleware.formats.choices import ChoicesReader
 from coo_middleware.stores import Increment, RuntimeStore
 from coo_middleware.stores.memory import MemoryStore

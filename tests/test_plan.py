@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,18 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coo_middleware.core.directives import Directives
+from coo_middleware.core.format import Route
 from coo_middleware.core.plan import Planner, Target
 from coo_middleware.core.policy import CachePolicy
+from coo_middleware.core.shape import Shape
 from coo_middleware.formats.chat import CHAT
-from tests.plans import BEARER, DOCUMENT, HEADERS, JSON_TYPE, TEXT, asked, digest, make_plan
+from tests.plans import BEARER, CONTENT, DOCUMENT, HEADERS, JSON_TYPE, TEXT, asked, digest, make_plan
 
 if TYPE_CHECKING:
+    from coo_middleware.core.document import Json
     from coo_middleware.core.request import Headers
+
+ROUTE = Route(CHAT, "openai")
 
 
 def test_everything_that_selects_changes_the_key() -> None:
-    """Each of path, query, namespace, format, preset, stream, scope, caller and selecting fields gives another key."""
-    stream = json.dumps({**DOCUMENT, "stream": True}).encode()
+    """Each of path, query, namespace, format, preset, scope, caller and selecting fields gives another key."""
     selecting = [b"anthropic-version", b"anthropic-beta", b"openai-beta", b"accept-language", b"idempotency-key"]
     plans = [
         make_plan(),
@@ -30,7 +35,6 @@ def test_everything_that_selects_changes_the_key() -> None:
         make_plan(path=b"/v2/chat/completions"),
         make_plan(query=b"api-version=1"),
         make_plan(query=b"api-version=2"),
-        make_plan(content=stream),
         make_plan(policy=CachePolicy(namespace="n")),
         make_plan(policy=CachePolicy(normalize="strict")),
         make_plan(policy=CachePolicy(normalize="loose")),
@@ -94,7 +98,9 @@ def test_path_counts_as_it_came(one: bytes, other: bytes) -> None:
 def test_stream_that_is_false_is_none() -> None:
     """A request that says `"stream": false` asks for what one asks for that says nothing."""
     assert make_plan().digest == digest({**DOCUMENT, "stream": False})
-    assert (False, True) == (make_plan().stream, make_plan(json.dumps({**DOCUMENT, "stream": True}).encode()).stream)
+    streamed = make_plan(json.dumps({**DOCUMENT, "stream": True}).encode())
+
+    assert (False, True) == (make_plan().shape.stream, streamed.shape.stream)
 
 
 NESTED = b'{"model":"m","x":' + b"[" * 64 + b"]" * 64 + b"}"
@@ -171,7 +177,7 @@ def test_disabled_policy_bypasses_and_reads() -> None:
     """Without a cache a request is read all the same, for it is counted and asked for its usage."""
     plan = make_plan(json.dumps({**DOCUMENT, "stream": True}).encode(), policy=CachePolicy(enabled=False))
 
-    assert ("disabled", b"", "m", True) == (plan.bypass, plan.digest, plan.model, plan.stream)
+    assert ("disabled", b"", "m", True) == (plan.bypass, plan.digest, plan.model, plan.shape.stream)
     assert plan.asking is not None
 
 
@@ -179,7 +185,7 @@ def test_content_that_is_not_whole_bypasses() -> None:
     """Where the content is not all there, its fault is the reason and nothing of it is read."""
     plan = make_plan(fault="too-large")
 
-    assert ("too-large", b"", "", False, None) == (plan.bypass, plan.digest, plan.model, plan.stream, plan.asking)
+    assert ("too-large", b"", "", False, None) == (plan.bypass, plan.digest, plan.model, plan.shape.stream, plan.asking)
 
 
 def test_first_reason_is_told() -> None:
@@ -188,7 +194,9 @@ def test_first_reason_is_told() -> None:
     stored = json.dumps({**DOCUMENT, "store": True}).encode()
 
     assert "disabled" == make_plan(b"{", policy=CachePolicy(enabled=False)).bypass
-    assert "content-encoding" == make_plan(b"{", [(b"content-encoding", b"br"), (b"range", b"x")]).bypass
+    assert "range" == make_plan(b"{", [(b"content-encoding", b"x"), (b"range", b"x")]).bypass
+    assert "multipart" == make_plan(b"{", [(b"content-type", b"multipart/form-data"), (b"content-encoding", b"x")]).bypass
+    assert "content-encoding" == make_plan(b"{", [*HEADERS, (b"content-encoding", b"x")]).bypass
     assert "not-json" == make_plan(b"{", twice).bypass
     assert "stored-completion" == make_plan(stored, twice).bypass
     assert "credentials" == make_plan(headers=twice).bypass
@@ -225,15 +233,104 @@ def test_usage_is_asked_for_in_a_stream() -> None:
     assert {"include_usage": True} == json.loads(asking)["stream_options"]
     assert make_plan().asking is None
     assert make_plan(content, fmt=replace(CHAT, ask=None)).asking is None
-    assert Planner(TEXT, ask_usage=False).plan(CHAT, target, content).asking is None
+    assert Planner(TEXT, ask_usage=False).plan(ROUTE, target, content).asking is None
 
 
 def test_asking_does_not_change_the_key() -> None:
     """The key is that of what the client sent."""
     content = json.dumps({**DOCUMENT, "stream": True}).encode()
-    silent = Planner(TEXT, ask_usage=False).plan(CHAT, Target(b"/v1/chat/completions", b"", HEADERS), content)
+    silent = Planner(TEXT, ask_usage=False).plan(ROUTE, Target(b"/v1/chat/completions", b"", HEADERS), content)
 
     assert silent.digest == make_plan(content).digest
+
+
+STREAMED = json.dumps({**DOCUMENT, "stream": True}).encode()
+SINGLE = CachePolicy(cross_shape=False)
+
+
+def test_one_key_serves_both_shapes() -> None:
+    """Where the format can turn a stream into a body, a request for either has the same key, unless told otherwise."""
+    fixed = [Route(CHAT, "openai", stream=stream) for stream in (False, True)]
+    alone = replace(CHAT, rendering=None)
+
+    assert make_plan().digest == make_plan(STREAMED).digest
+    assert make_plan(policy=SINGLE).digest != make_plan(STREAMED, policy=SINGLE).digest
+    assert make_plan(fmt=alone).digest != make_plan(STREAMED, fmt=alone).digest
+    assert 2 == len({make_plan(route=route).digest for route in fixed})
+
+
+def test_usage_in_a_stream_is_no_part_of_the_key() -> None:
+    """Whether usage is told says how an answer comes; any other option of a stream counts."""
+    options: list[Json] = [{"include_usage": True}, {"include_usage": False}, {}]
+    told = [digest({**DOCUMENT, "stream": True, "stream_options": each}) for each in options]
+    other = [{"include_obfuscation": False}, {"include_obfuscation": False, "include_usage": True}, None]
+    others = [digest({**DOCUMENT, "stream": True, "stream_options": each}) for each in other]
+    mute = replace(CHAT, strip=None)
+    asking = json.dumps({**DOCUMENT, "stream_options": {"include_usage": True}}).encode()
+
+    assert {make_plan().digest} == {*told}
+    assert 2 == len({*others[:2], others[2]})
+    assert make_plan().digest not in others
+    assert make_plan(fmt=mute).digest != make_plan(asking, fmt=mute).digest
+
+
+def test_the_shape_tells_the_usage_that_was_asked_for() -> None:
+    """The client's shape is what it asked for, and the app's is what it is asked on top."""
+    asking = json.dumps({**DOCUMENT, "stream": True, "stream_options": {"include_usage": True}}).encode()
+    plans = [make_plan(), make_plan(STREAMED), make_plan(asking)]
+    body, bare, full = Shape(stream=False), Shape(stream=True), Shape(stream=True, usage=True)
+
+    assert [(body, body), (bare, full), (full, full)] == [(plan.shape, plan.asked) for plan in plans]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_path_tells_the_stream(*, stream: bool) -> None:
+    """Where the path says whether it streams, the document does not."""
+    route = Route(CHAT, "openai", stream=stream)
+
+    assert [stream] * 2 == [make_plan(content, route=route).shape.stream for content in (CONTENT, STREAMED)]
+
+
+def test_a_format_may_stream_unless_told_not_to() -> None:
+    """Where a format streams by itself, silence asks for a stream, and has its key."""
+    ollama = replace(CHAT, streams=True, rendering=None)
+    silent, told = make_plan(fmt=ollama), make_plan(STREAMED, fmt=ollama)
+
+    assert (True, silent.digest) == (silent.shape.stream, told.digest)
+    assert not make_plan(json.dumps({**DOCUMENT, "stream": False}).encode(), fmt=ollama).shape.stream
+
+
+def test_the_path_may_name_the_model() -> None:
+    """A document needs no model where the path names it or the format has none; a bad one is a fault all the same."""
+    bare = json.dumps({"messages": []}).encode()
+    named = Route(CHAT, "openai", model="gpt")
+
+    assert ("", "gpt") == (make_plan(bare, route=named).bypass, make_plan(bare, route=named).model)
+    assert ("", "") == (make_plan(bare, fmt=replace(CHAT, names_model=False)).bypass, make_plan(bare).model)
+    assert ("model", "model") == (make_plan(bare).bypass, make_plan(b'{"model":5}', route=named).bypass)
+
+
+def test_coded_content_has_the_key_of_what_it_stands_for() -> None:
+    """A content coding is no part of what is asked; the app is asked for usage in what was decoded."""
+    coded = [*HEADERS, (b"content-encoding", b"gzip")]
+    plan = make_plan(gzip.compress(STREAMED), coded)
+
+    assert make_plan(STREAMED).digest == plan.digest
+    assert make_plan(STREAMED).asking == plan.asking
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (gzip.compress(CONTENT)[:-1], "content-encoding"),
+        (CONTENT, "content-encoding"),
+        (gzip.compress(b" " * 10_485_761), "too-large"),
+        (gzip.compress(b"{"), "not-json"),
+    ],
+)
+def test_content_that_cannot_be_decoded_bypasses(content: bytes, reason: str) -> None:
+    """Content that is not in its coding, is cut, or grows beyond the bound is the app's to judge."""
+    assert reason == make_plan(content, [*HEADERS, (b"content-encoding", b"gzip")]).bypass
 
 
 atoms = st.none() | st.booleans() | st.integers() | st.floats() | st.text()

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coo_middleware.core.exchange import EVENT_STREAM, JSON, Answer
+from coo_middleware.core.exchange import Answer
 from coo_middleware.core.outcome import UNREADABLE, Outcome, Usage
 from coo_middleware.core.record import CacheStatus, ErrorType, Record, classify_error, count_record
 
 WHOLE = Outcome(whole=True, usage=Usage(6, 7), finish_reasons=("stop",), error=False, sound=True, model="m")
-ANSWER = Answer(status=200, headers=(), media=JSON, content=b"{}", ended=True, strange=False, outcome=WHOLE)
-STREAM = replace(ANSWER, media=EVENT_STREAM)
+ANSWER = Answer(status=200, headers=(), form="body", content=b"{}", ended=True, strange=False, outcome=WHOLE)
+STREAM = replace(ANSWER, form="stream")
 CUT = replace(STREAM, ended=False, outcome=UNREADABLE)
 RECORD = Record(
     provider="openai",
@@ -48,7 +48,7 @@ error_types = st.sampled_from(["", "exception", "status", "in_stream", "cut", "c
         (replace(CUT, outcome=replace(WHOLE, error=True)), False, True, "in_stream"),
         (CUT, False, True, "client_disconnect"),
         (CUT, False, False, "cut"),
-        (replace(CUT, status=0, media=b""), False, False, "cut"),
+        (replace(CUT, status=0, form=""), False, False, "cut"),
         (replace(STREAM, outcome=UNREADABLE), False, False, "cut"),
         (replace(STREAM, outcome=UNREADABLE), False, True, "client_disconnect"),
         (replace(STREAM, outcome=UNREADABLE, strange=True), False, False, ""),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coo_middleware.core.policy import CachePolicy
-from coo_middleware.core.request import Head, HeadReader, is_json
+from coo_middleware.core.request import Head, HeadReader, is_json, is_multipart
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -17,7 +17,7 @@ NOBODY = Head(
     tenant=(),
     cache_control=b"",
     content_types=(),
-    encoded=False,
+    coding=b"",
     ranged=False,
 )
 
@@ -56,7 +56,7 @@ def test_each_field_has_its_place() -> None:
             tenant=(b"red", b"blue"),
             cache_control=b"no-cache, max-age=5",
             content_types=(b"application/json", b"text/plain"),
-            encoded=False,
+            coding=b"",
             ranged=False,
         )
         == head
@@ -103,24 +103,35 @@ def test_field_counts_in_each_of_its_ways(name: str) -> None:
     head = read([field], policy)
 
     assert ((field,), (field,), (b"v",)) == (head.credentials, head.selecting, head.tenant)
-    assert (name == "range", name == "content-encoding") == (head.ranged, head.encoded)
+    assert (name == "range", name == "content-encoding") == (head.ranged, head.coding == b"v")
 
 
 @pytest.mark.parametrize(
-    ("codings", "encoded"),
+    ("codings", "coding"),
     [
-        ([], False),
-        ([b""], False),
-        ([b"identity"], False),
-        ([b" Identity "], False),
-        ([b"gzip"], True),
-        ([b"identity", b"br"], True),
-        ([b"gzip, identity"], True),
+        ([], b""),
+        ([b"gzip"], b"gzip"),
+        ([b"identity", b"br"], b"identity,br"),
+        ([b"gzip, zstd", b"br"], b"gzip, zstd,br"),
     ],
 )
-def test_coded_content_is_told(codings: list[bytes], encoded: bool) -> None:
-    """Any coding but `identity` in any Content-Encoding means that the content is not what it is about."""
-    assert encoded == read([(b"content-encoding", coding) for coding in codings]).encoded
+def test_coded_content_is_told(codings: list[bytes], coding: bytes) -> None:
+    """Several Content-Encoding fields are one list, in the order in which they came (RFC 9110 section 5.3)."""
+    assert coding == read([(b"content-encoding", each) for each in codings]).coding
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"multipart/form-data; boundary=x", True),
+        (b"Multipart/Mixed", True),
+        (b"application/json", False),
+        (b"x-multipart/form-data", False),
+    ],
+)
+def test_a_form_is_told(value: bytes, *, expected: bool) -> None:
+    """A form with files is told by its media type, in any case."""
+    assert expected == is_multipart(read([(b"content-type", value)]))
 
 
 @pytest.mark.parametrize("name", [b"range", b"Range", b"if-range", b"If-Range"])

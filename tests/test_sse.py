@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coo_middleware.core.sse import Event, SSEDecoder
+from coo_middleware.core.framing import Event
+from coo_middleware.core.sse import SSEDecoder
 
 # Line ends, fields, a byte order mark and letters in pieces: most of what can go wrong is two of these side by side.
 PIECES = (b"\n", b"\r", b"\r\n", b"data:", b"data: ", b"event:", b":", b"x", "é€".encode(), b"\xe2\x80\xa8")

@@ -1,8 +1,9 @@
 """A stored response and its frame: versioned, checksummed, with bounds on every length, never a pickle.
 
-Frame, big-endian: magic and version `COO\\x01` · created (float64, seconds since 1970) · lifetime (float64, seconds) ·
-input and output tokens (int64, -1 unknown) · 1 if streamed · seven byte strings, each behind its length (uint32):
-digest, provider, key id, model, format, header fields, content · BLAKE2b-128 of all before.
+Frame, big-endian: magic and version `COO\\x02` · created (float64, seconds since 1970) · lifetime (float64, seconds) ·
+seven token counts in the order of Usage (int64, -1 unknown) · flags (1 streamed, 2 usage asked for, 4 usage known, 8
+estimated) · seven byte strings, each behind its length (uint32): digest, provider, key id, model, format, header
+fields, content · BLAKE2b-128 of all before.
 
 The checksum proves that a frame is whole, not who wrote it: one whose insides make no sense is refused all the same.
 """
@@ -11,14 +12,17 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final
 
 from coo_middleware.core.outcome import Usage
 from coo_middleware.core.request import Headers
+from coo_middleware.core.shape import Shape
 
-_MAGIC: Final = b"COO\x01"
-_HEAD: Final = struct.Struct(">4sddqqB")
+_MAGIC: Final = b"COO\x02"
+_COUNTS: Final = 7
+_HEAD: Final = struct.Struct(f">4sdd{_COUNTS}qB")
+_STREAM, _ASKED, _KNOWN, _ESTIMATED = 1, 2, 4, 8
 _LENGTH: Final = struct.Struct(">I")
 _STRINGS: Final = 7
 _LATEST: Final = 2.0**40  # seconds, as a time and as a lifetime
@@ -46,7 +50,7 @@ class Entry:
     key_id: str
     model: str
     format: str
-    stream: bool
+    shape: Shape
     usage: Usage | None
     headers: Headers
     content: bytes
@@ -70,10 +74,9 @@ def reused_fields(headers: Headers) -> Headers:
 
 def pack_entry(entry: Entry) -> bytes:
     """The frame of `entry`, whose headers are `reused_fields`."""
-    usage = entry.usage or Usage(-1, -1)
     fields = b"".join(name + b": " + value + b"\n" for name, value in entry.headers)
     strings = (entry.digest, entry.provider, entry.key_id, entry.model, entry.format, fields, entry.content)
-    parts = [_HEAD.pack(_MAGIC, entry.created, entry.ttl, usage.input_tokens, usage.output_tokens, entry.stream)]
+    parts = [_HEAD.pack(_MAGIC, entry.created, entry.ttl, *_counts(entry.usage), _flags(entry))]
     for string in strings:
         part = string.encode(errors="replace") if isinstance(string, str) else string
         parts += [_LENGTH.pack(len(part)), part]
@@ -86,7 +89,7 @@ def unpack_entry(frame: bytes, digest: bytes) -> Entry:
     body, checksum = frame[:-_CHECKSUM_BYTES], frame[-_CHECKSUM_BYTES:]
     if not frame.startswith(_MAGIC) or len(body) < _HEAD.size or _checksum(body) != checksum:
         raise EntryError("not a whole frame of this version")
-    _, created, ttl, input_tokens, output_tokens, stream = _HEAD.unpack_from(body)
+    _, created, ttl, *counts, flags = _HEAD.unpack_from(body)
     # A comparison with NaN is false.
     if not (0 <= created < _LATEST and 0 <= ttl < _LATEST):
         raise EntryError("the times are out of range")
@@ -102,11 +105,27 @@ def unpack_entry(frame: bytes, digest: bytes) -> Entry:
         key_id=key_id,
         model=model,
         format=name,
-        stream=bool(stream),
-        usage=None if min(input_tokens, output_tokens) < 0 else Usage(input_tokens, output_tokens),
+        shape=Shape(bool(flags & _STREAM), bool(flags & _ASKED)),
+        usage=_read_usage(counts, flags),
         headers=_read_fields(fields),
         content=content,
     )
+
+
+def _counts(usage: Usage | None) -> list[int]:
+    counts = [] if usage is None else list(astuple(usage)[:_COUNTS])
+    return [-1 if count is None else count for count in counts] or [-1] * _COUNTS
+
+
+def _flags(entry: Entry) -> int:
+    usage = entry.usage
+    flags = (_STREAM * entry.shape.stream) | (_ASKED * entry.shape.usage) | (_KNOWN * (usage is not None))
+    return flags | (_ESTIMATED * (usage is not None and usage.estimated))
+
+
+def _read_usage(counts: list[int], flags: int) -> Usage | None:
+    known = [None if count < 0 else count for count in counts]
+    return Usage(*known, estimated=bool(flags & _ESTIMATED)) if flags & _KNOWN else None
 
 
 def _checksum(frame: bytes) -> bytes:

@@ -3,125 +3,132 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from coo_middleware.core.coding import CodingError, open_coding
 from coo_middleware.core.document import read_json
+from coo_middleware.core.event_stream import EventStreamDecoder
+from coo_middleware.core.ndjson import NDJSONDecoder
 from coo_middleware.core.outcome import UNREADABLE, Outcome
 from coo_middleware.core.request import Headers
+from coo_middleware.core.rewriter import Rewriter
 from coo_middleware.core.sse import SSEDecoder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from coo_middleware.core.coding import Coding
     from coo_middleware.core.format import Format, Strip
+    from coo_middleware.core.framing import Decoder
     from coo_middleware.core.outcome import StreamReader
+
+Form: TypeAlias = Literal["body", "stream", ""]
 
 # So much may gather before it is read: reading in pieces keeps a long stream's memory flat.
 _READ_AHEAD: Final = 65_536
 _LONGEST_JSON: Final = 33_554_432
 
-EVENT_STREAM: Final = b"text/event-stream"
-JSON: Final = b"application/json"
+_JSON: Final = b"application/json"
+_SSE: Final = b"text/event-stream"
+_DECODERS: Final[dict[bytes, Callable[[int], Decoder]]] = {
+    _SSE: SSEDecoder,
+    b"application/vnd.amazon.eventstream": EventStreamDecoder,
+    b"application/x-ndjson": NDJSONDecoder,
+    b"application/ndjson": NDJSONDecoder,
+    b"application/jsonl": NDJSONDecoder,
+    b"application/stream+json": NDJSONDecoder,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What went by. `content` is None when it was longer than an entry may be; `ended` says that the final message
-    was seen, `strange` that what the client got may not be what we saw; `media` is the media type in lower case.
+    """What went by. `content`, decoded, is None when it was longer than an entry may be; `ended` says that the final
+    message was seen, `strange` that what the client got may not be what we saw; `form` is "" for what is neither a
+    JSON body nor a stream of a known framing.
     """
 
     status: int
     headers: Headers
-    media: bytes
+    form: Form
     content: bytes | None
     ended: bool
     strange: bool
     outcome: Outcome
 
-    @property
-    def stream(self) -> bool:
-        """Whether it came as server-sent events."""
-        return self.media == EVENT_STREAM
-
 
 class Exchange:
-    """One answer. `limit` in bytes is the most that an entry may hold; a longer stream is still read for its usage.
-
-    With `strip`, every event loses what `strip` takes from it before the client and the entry get it.
+    """One answer of the app. `limit` in bytes is the most that an entry may hold; a longer stream is still read for
+    its usage. `streams`: the request asked for a stream. With `strip`, `rewriter` gives what the client gets of it.
     """
 
     __slots__ = (
+        "_coding",
         "_ended",
+        "_form",
         "_format",
         "_headers",
         "_kept",
         "_limit",
         "_media",
         "_pending",
+        "_received",
         "_size",
+        "_spoilt",
         "_status",
         "_strange",
         "_stream",
+        "_streams",
         "_strip",
         "_unread",
+        "rewriter",
     )
 
-    def __init__(self, fmt: Format, limit: int, strip: Strip | None = None) -> None:
+    def __init__(self, fmt: Format, limit: int, *, streams: bool = False, strip: Strip | None = None) -> None:
         self._format: Final = fmt
         self._limit: Final = limit
-        self._strip = strip
+        self._streams: Final = streams
+        self._strip: Final = strip
         self._kept: list[bytes] = []
         self._pending: list[bytes] = []
-        self._unread = 0
-        self._size = 0
-        self._status = 0
+        self._unread = self._received = self._size = self._status = 0
         self._headers: Headers = ()
         self._media = b""
-        self._ended = False
-        self._strange = False
-        self._stream: tuple[SSEDecoder, StreamReader] | None = None
+        self._form: Form = ""
+        self._ended = self._strange = self._spoilt = False
+        self._coding: Coding | None = None
+        self._stream: tuple[Decoder, StreamReader] | None = None
+        self.rewriter: Rewriter | None = None
 
-    @property
-    def held(self) -> bytes:
-        """What `rewrite` keeps back: the beginning of an event that has not ended."""
-        return self._stream[0].rest if self._stream is not None else b""
-
-    def start(self, status: int, headers: Headers) -> bool:
-        """The answer begins. True when its chunks must go through `rewrite`."""
+    def start(self, status: int, headers: Headers) -> None:
+        """The answer begins."""
         if self._status:
             self._strange = True
-            return False
+            return
         self._status = status
         self._headers = headers
-        media = _single(headers, b"content-type")
-        self._media = media or b""
-        is_plain = media is not None and _single(headers, b"content-encoding") in (b"", b"identity")
-        self._strange = self._strange or not is_plain
-        if status == 200 and self._media == EVENT_STREAM and is_plain:
-            self._stream = SSEDecoder(self._limit), self._format.read_stream()
-        return self._strip is not None and self._stream is not None
-
-    def rewrite(self, chunk: bytes, *, more: bool) -> bytes:
-        """What the client gets of a chunk; an unfinished event waits for its end."""
-        if self._stream is None or self._strip is None:
-            return chunk
-        decoder, reader = self._stream
-        events = decoder.feed(chunk)
-        for event in events:
-            reader.feed(event)
-        rest = b"" if more else decoder.take_rest()
-        return b"".join(map(self._strip, events)) + rest
+        media, coding = _values(headers, b"content-type"), b",".join(_values(headers, b"content-encoding"))
+        self._media = media[0].partition(b";")[0].strip().lower() if media else b""
+        self._coding = open_coding(coding)
+        is_readable = len(media) <= 1 and self._coding is not None
+        self._strange = self._strange or not is_readable
+        if status == 200 and is_readable:
+            self._open_stream()
+        self._form = self._tell_form() if is_readable else ""
 
     def add(self, chunk: bytes, *, more: bool) -> None:
-        """A chunk as the client got it; the last one has `more` False, and one after the last is strange."""
+        """A chunk as the app sent it; the last one has `more` False, and one after the last is strange."""
         if self._ended or not self._status:
             self._strange = True
             return
         self._ended = not more
+        self._received += len(chunk)
+        chunk = self._decode(chunk)
         self._size += len(chunk)
         if self._status == 200 and self._size <= self._most():
             self._kept.append(chunk)
         else:
             self._kept.clear()
-        if self._stream is not None and self._strip is None:
+        if self._stream is not None:
             self._pending.append(chunk)
             self._unread += len(chunk)
             if self._unread > _READ_AHEAD:
@@ -134,10 +141,9 @@ class Exchange:
     def is_delivered(self) -> bool:
         """Whether the client has all that it needs, though the final message may still be to come."""
         if self._stream is not None:
-            decoder, reader = self._stream
-            self._read_events(decoder, reader)
-            return reader.outcome().whole
-        return b"%d" % self._size == _single(self._headers, b"content-length")
+            self._read_events(*self._stream)
+            return self._stream[1].outcome().whole
+        return [b"%d" % self._received] == _values(self._headers, b"content-length")
 
     def answer(self) -> Answer:
         """All that is known; call it once, when no more will come."""
@@ -145,36 +151,76 @@ class Exchange:
         return Answer(
             status=self._status,
             headers=self._headers,
-            media=self._media,
+            form=self._form,
             content=content if self._size <= self._limit else None,
             ended=self._ended,
             strange=self._strange,
-            outcome=self._outcome(content),
+            outcome=self._add_fields(self._outcome(content)),
         )
+
+    def _open_stream(self) -> None:
+        """A framing is told by its media type; a format of JSON lines uses several, also those of others."""
+        decoder = NDJSONDecoder if self._format.ndjson and self._streams else _DECODERS.get(self._media)
+        if decoder is None:
+            return
+        self._stream = decoder(self._limit), self._format.read_stream()
+        coding = open_coding(b",".join(_values(self._headers, b"content-encoding")))
+        if self._strip is not None and self._media == _SSE and coding is not None:
+            self.rewriter = Rewriter(self._strip, coding, self._limit)
+
+    def _tell_form(self) -> Form:
+        if self._stream is not None:
+            return "stream"
+        if self._media != _JSON:
+            return ""
+        # Gemini streams one JSON array where no other framing is asked for.
+        return "stream" if self._streams and self._format.read_list is not None else "body"
+
+    def _decode(self, chunk: bytes) -> bytes:
+        if self._coding is None:
+            return chunk
+        try:
+            return b"" if self._spoilt else self._coding.decode(chunk, self._most())
+        except CodingError:
+            self._strange = self._spoilt = True
+            return b""
 
     def _most(self) -> int:
         # The usage of a JSON answer stands at its end, so one that is too long to store is read all the same.
-        return max(self._limit, _LONGEST_JSON) if self._media == JSON else self._limit
+        return max(self._limit, _LONGEST_JSON) if self._media == _JSON else self._limit
 
     def _outcome(self, content: bytes) -> Outcome:
         if self._stream is not None:
             decoder, reader = self._stream
             self._read_events(decoder, reader)
+            for event in decoder.close() if self._ended else ():
+                reader.feed(event)
             outcome = reader.outcome()
-            return replace(outcome, whole=False) if decoder.broken else outcome
+            # What was cut within its last event may have lost more than that.
+            return replace(outcome, whole=False) if decoder.broken or decoder.rest.strip() else outcome
         document = read_json(content)
-        return self._format.read_body(document) if isinstance(document, dict) else UNREADABLE
+        if isinstance(document, dict):
+            return self._format.read_body(document)
+        read_list = self._format.read_list
+        if read_list is None or not isinstance(document, list):
+            return UNREADABLE
+        objects = [item for item in document if isinstance(item, dict)]
+        return read_list(objects) if objects and len(objects) == len(document) else UNREADABLE
 
-    def _read_events(self, decoder: SSEDecoder, reader: StreamReader) -> None:
+    def _add_fields(self, outcome: Outcome) -> Outcome:
+        """The outcome with what only the header section tells, and not whole where a coding was cut."""
+        if self._coding is not None and not self._coding.is_complete():
+            outcome = replace(outcome, whole=False)
+        if outcome.usage is not None or self._format.read_fields is None or self._status != 200:
+            return outcome
+        return replace(outcome, usage=self._format.read_fields(self._headers))
+
+    def _read_events(self, decoder: Decoder, reader: StreamReader) -> None:
         for event in decoder.feed(b"".join(self._pending)):
             reader.feed(event)
         self._pending.clear()
         self._unread = 0
 
 
-def _single(headers: Headers, name: bytes) -> bytes | None:
-    """The media type or coding in a field, b"" when it is absent, None when it is there twice."""
-    values = [value for field, value in headers if field.lower() == name]
-    if len(values) > 1:
-        return None
-    return values[0].partition(b";")[0].strip().lower() if values else b""
+def _values(headers: Headers, name: bytes) -> list[bytes]:
+    return [value for field, value in headers if field.lower() == name]

@@ -8,19 +8,23 @@ if TYPE_CHECKING:
     from coo_middleware.core.entry import Entry
     from coo_middleware.core.plan import Plan
     from coo_middleware.core.request import Headers
+    from coo_middleware.core.shape import Shape
 
 _OURS: Final = b"x-coo-cache"
 _HIT: Final = (_OURS, b"HIT")
 _MISS: Final = (_OURS, b"MISS")
 _BYPASS: Final = (_OURS, b"BYPASS")
+_TYPES: Final = {False: b"application/json", True: b"text/event-stream; charset=utf-8"}
+_CODED: Final = {_OURS, b"content-length", b"content-encoding"}
 _FWD_MISS: Final = (b"cache-status", b"coo; fwd=miss")
 
 
-def hit_fields(entry: Entry, now: float) -> list[tuple[bytes, bytes]]:
-    """The header section of a reused response, a fresh list."""
+def hit_fields(entry: Entry, now: float, shape: Shape, length: int) -> list[tuple[bytes, bytes]]:
+    """The header section of a reused response of that shape, `length` bytes long; a fresh list."""
     ttl = max(0, int(entry.created + entry.ttl - now))
-    fields = [*entry.headers, (b"age", b"%d" % entry.age(now)), (b"cache-status", b"coo; hit; ttl=%d" % ttl), _HIT]
-    return fields if entry.stream else [*fields, (b"content-length", b"%d" % len(entry.content))]
+    told = entry.headers if shape.stream == entry.shape.stream else _retype(entry.headers, _TYPES[shape.stream])
+    fields = [*told, (b"age", b"%d" % entry.age(now)), (b"cache-status", b"coo; hit; ttl=%d" % ttl), _HIT]
+    return fields if shape.stream else [*fields, (b"content-length", b"%d" % length)]
 
 
 def forward_fields(plan: Plan) -> tuple[tuple[bytes, bytes], ...]:
@@ -36,15 +40,20 @@ def forward_fields(plan: Plan) -> tuple[tuple[bytes, bytes], ...]:
     return _FWD_MISS, _MISS
 
 
-def add_fields(headers: Headers, fields: Headers, *, resized: bool) -> list[tuple[bytes, bytes]]:
+def add_fields(headers: Headers, fields: Headers, *, rewritten: bool) -> list[tuple[bytes, bytes]]:
     """The app's header section with ours behind it (RFC 9211 section 2: the nearest cache comes last).
 
-    A forged `x-coo-cache` goes; a `Content-Length` goes when the content is `resized`.
+    A forged `x-coo-cache` goes; `Content-Length` and `Content-Encoding` go when the content is `rewritten`.
     """
-    dropped = {_OURS, b"content-length"} if resized else {_OURS}
+    dropped = _CODED if rewritten else {_OURS}
     return [*(field for field in headers if field[0].lower() not in dropped), *fields]
 
 
-def resize_field(headers: Headers, length: int) -> list[tuple[bytes, bytes]]:
-    """A request's header section with `Content-Length`, where it has one, saying `length`."""
-    return [(name, b"%d" % length if name.lower() == b"content-length" else value) for name, value in headers]
+def resize_fields(headers: Headers, length: int) -> list[tuple[bytes, bytes]]:
+    """A request's header section for a content that is `length` bytes long and not coded."""
+    kept = [field for field in headers if field[0].lower() != b"content-encoding"]
+    return [(name, b"%d" % length if name.lower() == b"content-length" else value) for name, value in kept]
+
+
+def _retype(headers: Headers, media: bytes) -> list[tuple[bytes, bytes]]:
+    return [(name, media if name == b"content-type" else value) for name, value in headers]

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from coo_middleware.core.document import Json
-    from coo_middleware.core.sse import Event
+    from coo_middleware.core.framing import Event
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one answer. `input_tokens` counts all that the model read, cached by the provider or not;
-    `output_tokens` all that it generated, reasoning included.
+    """Tokens of one answer; None is unknown, which is not zero.
+
+    `input_tokens` counts all that the model read, `output_tokens` all that it generated. The others are parts of
+    these: `cache_read_tokens` came from the provider's own prompt cache and `cache_write_tokens` were written to it,
+    `reasoning_tokens` were thought and not shown, the audio ones were sound. `estimated`: not told by the provider.
     """
 
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    input_audio_tokens: int | None = None
+    output_audio_tokens: int | None = None
+    estimated: bool = field(default=False, kw_only=True)
+
+    @property
+    def tokens(self) -> int:
+        """Input and output, as far as they are known."""
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """`whole`: the format's own end was seen. `usage` is None when the provider told none, which is not zero.
     `error`: the provider reported a failure inside its answer. `sound`: there is something to give back, and every
-    tool call's arguments parse.
+    tool call's arguments parse. `closed`: the mark that the format sets behind its end came too, or it has none; not
+    every server sends it.
     """
 
     whole: bool
@@ -33,6 +48,7 @@ class Outcome:
     error: bool
     sound: bool
     model: str
+    closed: bool = True
 
 
 UNREADABLE: Final = Outcome(whole=False, usage=None, finish_reasons=(), error=False, sound=False, model="")

@@ -6,16 +6,19 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from coo_middleware.core.coding import CodingError, decode_content
 from coo_middleware.core.directives import Directives, read_directives
 from coo_middleware.core.document import Document, DocumentError, canonical_json, parse_document
-from coo_middleware.core.format import Format
+from coo_middleware.core.format import Format, Route
 from coo_middleware.core.key import SCHEMA, ScopeError, caller_digest, caller_identity, digest_parts, public_query
-from coo_middleware.core.request import Head, Headers, HeadReader, is_json
+from coo_middleware.core.request import Head, Headers, HeadReader, is_json, is_multipart
+from coo_middleware.core.shape import Shape, wanted_shape
 
 if TYPE_CHECKING:
     from coo_middleware.core.policy import CachePolicy
 
 _LONGEST_MODEL: Final = 256
+_MOST_BYTES: Final = 10_485_760
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +34,24 @@ class Target:
 class Plan:
     """What to do with a request. `digest` is its cache key's, b"" where `bypass` says why there is none.
 
-    `caller` is a short keyed digest of the credentials, fit to be shown. `asking` is the content with usage asked
-    for, None where the app gets what came.
+    `caller` is a short keyed digest of the credentials, fit to be shown. `shape` is what the client wants; `asking`
+    is the content, decoded, with usage asked for, None where the app gets what came.
     """
 
     format: Format
+    provider: str
     model: str
-    stream: bool
+    shape: Shape
     caller: str
     directives: Directives
     digest: bytes
     bypass: str
     asking: bytes | None
+
+    @property
+    def asked(self) -> Shape:
+        """The shape that the app is asked for."""
+        return Shape(self.shape.stream, self.shape.usage or self.asking is not None)
 
     @property
     def key(self) -> str:
@@ -53,28 +62,34 @@ class Plan:
 class Planner:
     """Plans requests by one policy."""
 
-    __slots__ = ("_ask", "_heads", "_policy", "_secret")
+    __slots__ = ("_ask", "_heads", "_limit", "_policy", "_secret")
 
-    def __init__(self, policy: CachePolicy, *, secret: str = "", ask_usage: bool = True) -> None:
+    def __init__(
+        self, policy: CachePolicy, *, secret: str = "", ask_usage: bool = True, max_bytes: int = _MOST_BYTES
+    ) -> None:
         self._policy: Final = policy
         self._heads: Final = HeadReader(policy)
         self._secret: Final = secret.encode()
         self._ask: Final = ask_usage
+        self._limit: Final = max_bytes
 
-    def plan(self, fmt: Format, target: Target, content: bytes, fault: str = "") -> Plan:
+    def plan(self, route: Route, target: Target, content: bytes, fault: str = "") -> Plan:
         """The plan for a request. `fault` says why `content` is not all of it, "" when it is."""
+        fmt = route.format
         head = self._heads.read(target.headers)
         caller, scope, scope_fault = self._caller(head, target.query)
-        document, content_fault = ({}, fault) if fault else _read_content(head, content)
-        stream = document.get("stream") is True
+        content, document, content_fault = (b"", {}, fault) if fault else self._read(route, head, content)
+        stream = route.stream if route.stream is not None else document.get("stream", fmt.streams) is True
+        shape = wanted_shape(fmt, document, stream=stream)
         bypass = self._policy_fault() or content_fault or fmt.bypass(document) or scope_fault
         return Plan(
             format=fmt,
-            model=_model(document),
-            stream=stream,
+            provider=route.provider,
+            model=route.model or _model(document),
+            shape=shape,
             caller=caller,
             directives=read_directives(head.cache_control),
-            digest=b"" if bypass else self._digest(fmt, target, head, scope, document),
+            digest=b"" if bypass else self._digest(route, target, head, scope, document, stream=stream),
             bypass=bypass,
             asking=fmt.ask(content, document) if self._ask and stream and fmt.ask else None,
         )
@@ -98,11 +113,28 @@ class Planner:
         tenant = head.tenant[0] if len(head.tenant) == 1 else b""
         return shown, hashlib.sha256(tenant).digest(), "" if tenant else "scope"
 
-    def _digest(self, fmt: Format, target: Target, head: Head, scope: bytes, document: Document) -> bytes:
-        policy = self._policy
+    def _read(self, route: Route, head: Head, content: bytes) -> tuple[bytes, Document, str]:
+        """The content decoded, the document in it and "", or an empty one and the reason."""
+        fault = _head_fault(head)
+        if fault:
+            return content, {}, fault
+        try:
+            content = decode_content(content, head.coding, self._limit)
+            document = parse_document(content)
+        except (CodingError, DocumentError) as error:
+            return content, {}, error.reason
+        fault = _member_fault(route, document)
+        return content, {} if fault else document, fault
+
+    def _digest(
+        self, route: Route, target: Target, head: Head, scope: bytes, document: Document, *, stream: bool
+    ) -> bytes:
+        policy, fmt = self._policy, route.format
+        both = policy.cross_shape and fmt.rendering is not None and route.stream is None
+        normalized = fmt.normalize(document, policy.normalize)
         members = [
             (name, canonical_json(value, ordered=name in fmt.ordered))
-            for name, value in sorted(fmt.normalize(document, policy.normalize).items())
+            for name, value in sorted(_without_usage(fmt, normalized).items())
             if name != "stream" and name not in fmt.left_out
         ]
         parts = [
@@ -114,42 +146,40 @@ class Planner:
             (b"normalize", policy.normalize.encode()),
             (b"path", target.path),
             (b"query", public_query(target.query)),
-            (b"stream", b"1" if document.get("stream") else b"0"),
+            (b"stream", b"" if both else b"%d" % stream),
             *((b"field " + name, value) for name, value in head.selecting),
             *((b"member " + name.encode(), value) for name, value in members),
         ]
         return digest_parts(parts)
 
 
-def _read_content(head: Head, content: bytes) -> tuple[Document, str]:
-    """The document and "", or an empty one and the reason."""
-    fault = _head_fault(head)
-    if fault:
-        return {}, fault
-    try:
-        document = parse_document(content)
-    except DocumentError as error:
-        return {}, error.reason
-    fault = _member_fault(document)
-    return ({}, fault) if fault else (document, "")
-
-
 def _head_fault(head: Head) -> str:
-    if head.encoded:
-        return "content-encoding"
     if head.ranged:
         return "range"
+    if is_multipart(head):
+        return "multipart"
     return "" if is_json(head) else "content-type"
 
 
-def _member_fault(document: Document) -> str:
+def _member_fault(route: Route, document: Document) -> str:
     """Members that every format gives one meaning; another kind of value there is the upstream's to judge."""
-    model = document.get("model")
+    named = route.model or not route.format.names_model
+    model = document.get("model", "m" if named else "")
     if not isinstance(model, str) or not 0 < len(model) <= _LONGEST_MODEL or not model.isprintable():
         return "model"
     if not isinstance(document.get("messages", []), list):
         return "messages"
     return "" if isinstance(document.get("stream", False), bool) else "stream"
+
+
+def _without_usage(fmt: Format, document: Document) -> Document:
+    """The document without `include_usage`, which says how an answer comes and not what it is."""
+    options = document.get("stream_options")
+    if fmt.strip is None or not isinstance(options, dict):
+        return document
+    others = {name: value for name, value in options.items() if name != "include_usage"}
+    kept = {name: value for name, value in document.items() if name != "stream_options"}
+    return {**kept, "stream_options": others} if others else kept
 
 
 def _model(document: Document) -> str:

@@ -36,8 +36,12 @@ class CachePolicy:
     """Further request headers that change the answer."""
     normalize: Preset = "text"
     """Which prompts count as equal."""
+    cross_shape: bool = True
+    """A stored stream answers a request for a body and the other way round, where the format can do it."""
     store_finish_reasons: tuple[str, ...] = _FINISHED
     """Answers that ended for another reason are not stored."""
+    store_unclosed: bool = False
+    """Store a chat stream that ended without `[DONE]`: for servers that never send it."""
     max_entry_bytes: Annotated[int, Ge(1024), Le(1_073_741_824)] = 4_194_304
     """A longer answer is forwarded and not stored."""
     local_max_bytes: Annotated[int, Ge(0), Le(1_099_511_627_776)] = 67_108_864

@@ -17,10 +17,18 @@ REQ: Final = "req"
 INPUT_TOKENS: Final = "input_tokens"
 OUTPUT_TOKENS: Final = "output_tokens"
 TOKENS: Final = "tokens"
+CACHE_READ_TOKENS: Final = "cache_read_tokens"
+CACHE_WRITE_TOKENS: Final = "cache_write_tokens"
+REASONING_TOKENS: Final = "reasoning_tokens"
+INPUT_AUDIO_TOKENS: Final = "input_audio_tokens"
+OUTPUT_AUDIO_TOKENS: Final = "output_audio_tokens"
+ESTIMATED_TOKENS: Final = "estimated_tokens"
 ERRORS: Final = "errors"
 LATENCY: Final = "latency"
 CACHE_HITS: Final = "cache_hits"
 TOKENS_SAVED: Final = "tokens_saved"
+
+_UNKNOWN: Final = Usage(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +59,33 @@ def classify_error(answer: Answer, *, raised: bool, disconnected: bool) -> Error
     if answer.outcome.error:
         return "in_stream"
     # A stream without its format's end was cut, however politely the body was closed.
-    if not answer.ended or (answer.stream and not answer.strange and not answer.outcome.whole):
+    if not answer.ended or (answer.form == "stream" and not answer.strange and not answer.outcome.whole):
         return "client_disconnect" if disconnected else "cut"
     return ""
 
 
 def count_record(record: Record) -> list[tuple[str, float]]:
     """The increments of one record. A hit costs the provider nothing, so it moves none of its counters."""
-    tokens = (record.usage.input_tokens, record.usage.output_tokens) if record.usage else (0, 0)
+    usage = record.usage or _UNKNOWN
     if record.cache_status == "hit":
-        return [(CACHE_HITS, 1.0), *_nonzero([(TOKENS_SAVED, float(sum(tokens)))])]
+        return [(CACHE_HITS, 1.0), *_nonzero((TOKENS_SAVED, usage.tokens))]
     failed = record.error_type not in ("", "client_disconnect")
-    counts = [(INPUT_TOKENS, float(tokens[0])), (OUTPUT_TOKENS, float(tokens[1])), (TOKENS, float(sum(tokens)))]
-    return [(REQ, 1.0), (LATENCY, record.duration * 1000), *_nonzero([*counts, (ERRORS, float(failed))])]
+    return [(REQ, 1.0), (LATENCY, record.duration * 1000), *_nonzero(*_count_usage(usage), (ERRORS, failed))]
 
 
-def _nonzero(counts: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    return [(metric, amount) for metric, amount in counts if amount]
+def _count_usage(usage: Usage) -> list[tuple[str, int | None]]:
+    return [
+        (INPUT_TOKENS, usage.input_tokens),
+        (OUTPUT_TOKENS, usage.output_tokens),
+        (TOKENS, usage.tokens),
+        (CACHE_READ_TOKENS, usage.cache_read_tokens),
+        (CACHE_WRITE_TOKENS, usage.cache_write_tokens),
+        (REASONING_TOKENS, usage.reasoning_tokens),
+        (INPUT_AUDIO_TOKENS, usage.input_audio_tokens),
+        (OUTPUT_AUDIO_TOKENS, usage.output_audio_tokens),
+        (ESTIMATED_TOKENS, usage.tokens if usage.estimated else 0),
+    ]
+
+
+def _nonzero(*counts: tuple[str, int | None]) -> list[tuple[str, float]]:
+    return [(metric, float(amount)) for metric, amount in counts if amount]

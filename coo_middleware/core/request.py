@@ -23,11 +23,25 @@ _CREDENTIALS: Final = frozenset(
         b"openai-project",
         b"anthropic-workspace-id",
         b"x-goog-user-project",
+        # AWS: of a signature only the access key id lasts, which is no secret; a session's token is one.
+        b"x-amz-security-token",
     }
 )
 # Fields that change the answer. A second operation under another idempotency key is meant to be another one.
 _SELECTING: Final = frozenset(
-    {b"anthropic-version", b"anthropic-beta", b"openai-beta", b"accept-language", b"idempotency-key"}
+    {
+        b"anthropic-version",
+        b"anthropic-beta",
+        b"openai-beta",
+        b"accept-language",
+        b"idempotency-key",
+        b"x-amzn-bedrock-accept",
+        b"x-amzn-bedrock-guardrailidentifier",
+        b"x-amzn-bedrock-guardrailversion",
+        b"x-amzn-bedrock-performanceconfig-latency",
+        b"x-amzn-bedrock-service-tier",
+        b"x-amzn-bedrock-trace",
+    }
 )
 _LISTS: Final = frozenset({b"anthropic-beta", b"openai-beta"})
 _RANGES: Final = frozenset({b"range", b"if-range"})
@@ -46,7 +60,7 @@ class Head:
     tenant: tuple[bytes, ...]
     cache_control: bytes
     content_types: tuple[bytes, ...]
-    encoded: bool
+    coding: bytes
     ranged: bool
 
 
@@ -64,14 +78,13 @@ class HeadReader:
     def read(self, headers: Iterable[tuple[bytes, bytes]]) -> Head:
         """The head of one request."""
         fields = [(name, value) for raw, value in headers if (name := raw.lower()) in self._known]
-        codings = _values(fields, b"content-encoding")
         return Head(
             credentials=tuple(field for field in fields if field[0] in self._credentials),
             selecting=_select(field for field in fields if field[0] in self._selecting),
             tenant=_values(fields, self._tenant),
             cache_control=b", ".join(_values(fields, b"cache-control")),
             content_types=_values(fields, b"content-type"),
-            encoded=any(coding.strip().lower() not in (b"", b"identity") for coding in codings),
+            coding=b",".join(_values(fields, b"content-encoding")),
             ranged=any(name in _RANGES for name, _ in fields),
         )
 
@@ -82,6 +95,11 @@ def is_json(head: Head) -> bool:
         return False
     media, _, parameters = head.content_types[0].lower().partition(b";")
     return media.strip() == b"application/json" and parameters.replace(b'"', b"").strip() in _JSON_PARAMETERS
+
+
+def is_multipart(head: Head) -> bool:
+    """Whether the content is a form with files in it (RFC 7578)."""
+    return any(value.lower().startswith(b"multipart/") for value in head.content_types)
 
 
 def _names(names: Iterable[str]) -> list[bytes]:

@@ -7,22 +7,14 @@ events and still be what came. Lines end in LF, CRLF or CR, also mixed; U+2028 a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from coo_middleware.core.framing import Event
 
 # Atomic groups: a CRLF that is followed by text must not be taken apart into two line ends.
 _END_OF_EVENT: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _END_OF_LINE: Final = re.compile(rb"\r\n|\n|\r")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event: `raw` as it came with its closing blank line, `name` ("" when it has none), `data` (None likewise)."""
-
-    raw: bytes
-    name: str
-    data: str | None
 
 
 class SSEDecoder:
@@ -33,13 +25,14 @@ class SSEDecoder:
     leads the next event's `raw`.
     """
 
-    __slots__ = ("_buffer", "_limit", "_scanned", "_started", "broken")
+    __slots__ = ("_buffer", "_halved", "_limit", "_scanned", "_started", "broken")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._buffer = bytearray()
         self._scanned = 0
         self._started = False
+        self._halved = False
         self.broken = False
 
     def feed(self, chunk: bytes) -> list[Event]:
@@ -49,6 +42,13 @@ class SSEDecoder:
         if self.broken and self._buffer:
             events.append(Event(self.take_rest(), "", None))
         return events
+
+    def close(self) -> list[Event]:
+        """None: an event that no blank line has closed is discarded (section 9.2.6). `broken` where the last CRLF lost
+        its LF.
+        """
+        self.broken = self.broken or (self._halved and not self._buffer.startswith(b"\n"))
+        return []
 
     @property
     def rest(self) -> bytes:
@@ -79,6 +79,7 @@ class SSEDecoder:
     def _event(self, raw: bytes) -> Event:
         text = raw if self._started else raw.removeprefix(_BYTE_ORDER_MARK)
         self._started = True
+        self._halved = raw.endswith(b"\r\n\r")
         return _read_event(raw, text)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from coo_middleware.core.directives import forbids_storing
-from coo_middleware.core.exchange import EVENT_STREAM, JSON
 
 if TYPE_CHECKING:
     from coo_middleware.core.exchange import Answer
@@ -24,9 +23,9 @@ def refuse_storing(answer: Answer, policy: CachePolicy, *, stream: bool) -> str:
         return "status"
     if answer.strange:
         return "strange"
-    if answer.media != (EVENT_STREAM if stream else JSON):
+    if answer.form != ("stream" if stream else "body"):
         return "content-type"
-    if not answer.ended or not outcome.whole:
+    if not answer.ended or not outcome.whole or not (outcome.closed or policy.store_unclosed):
         return "incomplete"
     if answer.content is None:
         return "too-large"

@@ -10,7 +10,7 @@ from coo_middleware.core.outcome import Usage, tokens
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from coo_middleware.core.sse import Event
+    from coo_middleware.core.framing import Event
 
 DONE: Final = "[DONE]"
 
@@ -18,13 +18,13 @@ DONE: Final = "[DONE]"
 class Frames:
     """Reads the JSON objects out of a stream. `error`: one of them, or an event's name, reports a failure.
 
-    `broken` stays once data came that is no JSON object, or any data after `[DONE]`.
+    `closed`: `[DONE]` came. `broken` stays once data came that is no JSON object, or any data after `[DONE]`.
     """
 
-    __slots__ = ("_closed", "broken", "error")
+    __slots__ = ("broken", "closed", "error")
 
     def __init__(self) -> None:
-        self._closed = False
+        self.closed = False
         self.broken = False
         self.error = False
 
@@ -34,12 +34,12 @@ class Frames:
         if event.data is None:
             return None
         document = read_json(event.data) if event.data != DONE else None
-        self.broken = self.broken or self._closed
+        self.broken = self.broken or self.closed
         if isinstance(document, dict):
             self.error = self.error or reports_error(document)
             return document
-        self._closed = event.data == DONE
-        self.broken = self.broken or not self._closed
+        self.closed = event.data == DONE
+        self.broken = self.broken or not self.closed
         return None
 
 
@@ -55,11 +55,27 @@ def merge_counts(counts: dict[str, int], usage: Json) -> None:
         counts.update({name: count for name, count in known if count is not None})
 
 
-def usage_of(input_tokens: int | None, output_tokens: int | None) -> Usage | None:
+def usage_of(
+    input_tokens: int | None,
+    output_tokens: int | None,
+    *,
+    cache_read: int | None = None,
+    cache_write: int | None = None,
+    reasoning: int | None = None,
+    input_audio: int | None = None,
+    output_audio: int | None = None,
+) -> Usage | None:
     """The usage of which at least one side is known."""
     if input_tokens is None and output_tokens is None:
         return None
-    return Usage(input_tokens or 0, output_tokens or 0)
+    return Usage(input_tokens, output_tokens, cache_read, cache_write, reasoning, input_audio, output_audio)
+
+
+def merge_part(counts: dict[str, int], usage: Json, member: str) -> None:
+    """Adds what an object inside `usage` tells, each name behind `member` and a dot."""
+    part = usage.get(member) if isinstance(usage, dict) else None
+    if isinstance(part, dict):
+        merge_counts(counts, {f"{member}.{name}": value for name, value in part.items()})
 
 
 def arguments_parse(arguments: str) -> bool:

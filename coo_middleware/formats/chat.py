@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.core.format import Format
+from coo_middleware.core.format import Endpoint, Format
 from coo_middleware.core.normalize import normalize_messages
 from coo_middleware.formats.answer import items_of
+from coo_middleware.formats.chat_shapes import CHAT_RENDERING
 from coo_middleware.formats.choices import ChoicesReader, read_choices
 from coo_middleware.formats.errors import openai_error
 from coo_middleware.formats.stream_options import ask_usage, strip_usage
@@ -21,8 +22,8 @@ LEFT_OUT: Final = frozenset(
 )
 ORDERED: Final = frozenset({"tools", "functions", "response_format", "guided_json", "structured_outputs"})
 
-# OpenAI, xAI, OpenRouter and Groq, in this order: the answer depends on what the web says today.
-_SEARCHES: Final = ("web_search_options", "search_parameters", "plugins", "search_settings")
+# OpenAI, xAI, OpenRouter, Groq and Azure, in this order: the answer depends on what the web or an index says today.
+_SEARCHES: Final = ("web_search_options", "search_parameters", "plugins", "search_settings", "data_sources")
 _CLIENT_TOOLS: Final = (None, "function", "custom")
 _TEXT_TYPES: Final = frozenset({"text"})
 
@@ -47,7 +48,13 @@ CHAT: Final = Format(
     name="chat",
     provider="openai",
     operation="chat",
-    tails=("/chat/completions",),
+    endpoints=(
+        Endpoint("/chat/completions"),
+        Endpoint("/openai/deployments/{model}/chat/completions", provider="azure.ai.openai"),
+        Endpoint("/models/chat/completions", provider="azure.ai.inference"),
+        Endpoint("/v1beta/openai/chat/completions", provider="gcp.gemini"),
+        Endpoint("/endpoints/openapi/chat/completions", provider="gcp.vertex_ai"),
+    ),
     left_out=LEFT_OUT,
     ordered=ORDERED,
     bypass=bypass_chat,
@@ -57,4 +64,5 @@ CHAT: Final = Format(
     error_body=openai_error,
     ask=ask_usage,
     strip=strip_usage,
+    rendering=CHAT_RENDERING,
 )

@@ -5,6 +5,7 @@ Chat puts a choice's content into `message`, its streams into `delta`, completio
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.core.outcome import Outcome, Usage
@@ -13,6 +14,7 @@ from coo_middleware.formats.answer import (
     arguments_parse,
     items_of,
     merge_counts,
+    merge_part,
     reports_error,
     text_of,
     usage_of,
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from coo_middleware.core.document import Document, Json
-    from coo_middleware.core.sse import Event
+    from coo_middleware.core.framing import Event
 
 _GIVING: Final = ("content", "text", "refusal", "audio", "images")
 _THINKING: Final = ("thinking", "reasoning")
@@ -32,12 +34,12 @@ def read_choices(document: Document) -> Outcome:
     """Judges a whole JSON answer."""
     reader = ChoicesReader()
     reader.take(document)
-    return reader.outcome()
+    return replace(reader.outcome(), closed=True)
 
 
 class ChoicesReader:
     """Folds a stream of chunks. It is whole when every choice that was seen has a finish reason and nothing was told
-    after it; `[DONE]` proves nothing and may be missing.
+    after it; `[DONE]` proves nothing, may be missing, and closes it where it comes.
     """
 
     __slots__ = ("_choices", "_counts", "_error", "_frames", "_model")
@@ -59,8 +61,8 @@ class ChoicesReader:
         """Takes a chunk, or a whole answer."""
         groq = document.get("x_groq")
         vendor = groq if isinstance(groq, dict) else {}
-        merge_counts(self._counts, document.get("usage"))
-        merge_counts(self._counts, vendor.get("usage"))
+        self._take_usage(document.get("usage"))
+        self._take_usage(vendor.get("usage"))
         self._error = self._error or reports_error(document) or reports_error(vendor)
         self._model = text_of(document, "model") or self._model
         for position, choice in enumerate(items_of(document.get("choices"))):
@@ -73,12 +75,19 @@ class ChoicesReader:
         choices = [choice for _, choice in sorted(self._choices.items())]
         return Outcome(
             whole=bool(choices) and not self._frames.broken and all(choice.whole for choice in choices),
-            usage=_usage(self._counts),
+            usage=usage_of_choices(self._counts),
             finish_reasons=tuple(reason for choice in choices for reason in choice.finish_reasons),
             error=self._error or self._frames.error,
             sound=bool(choices) and all(choice.sound for choice in choices),
             model=self._model,
+            closed=self._frames.closed,
         )
+
+    def _take_usage(self, usage: Json) -> None:
+        if isinstance(usage, dict):
+            merge_counts(self._counts, usage)
+            merge_part(self._counts, usage, "prompt_tokens_details")
+            merge_part(self._counts, usage, "completion_tokens_details")
 
 
 class _Choice:
@@ -163,9 +172,21 @@ def _fills(value: Json) -> bool:
     return bool(value)
 
 
-def _usage(counts: Mapping[str, int]) -> Usage | None:
-    """xAI and Gemini's compatible endpoint leave reasoning out of the completion tokens but not of the total."""
+def usage_of_choices(counts: Mapping[str, int]) -> Usage | None:
+    """The usage in the words of chat completions, each part's name behind its object's and a dot.
+
+    xAI and Gemini's compatible endpoint leave reasoning out of the completion tokens but not of the total.
+    """
     prompt, output, total = (counts.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
-    if prompt is not None and total is not None:
+    if prompt is not None and total is not None and total >= prompt:
         output = max(output or 0, total - prompt)
-    return usage_of(prompt, output)
+    return usage_of(
+        prompt,
+        output,
+        # DeepSeek has a name of its own for what its prompt cache held.
+        cache_read=counts.get("prompt_tokens_details.cached_tokens", counts.get("prompt_cache_hit_tokens")),
+        cache_write=counts.get("prompt_tokens_details.cache_write_tokens"),
+        reasoning=counts.get("completion_tokens_details.reasoning_tokens"),
+        input_audio=counts.get("prompt_tokens_details.audio_tokens"),
+        output_audio=counts.get("completion_tokens_details.audio_tokens"),
+    )

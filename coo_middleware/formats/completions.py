@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.core.format import Format
+from coo_middleware.core.format import Endpoint, Format
 from coo_middleware.core.normalize import normalize_prompts
 from coo_middleware.formats.choices import ChoicesReader, read_choices
 from coo_middleware.formats.errors import openai_error
@@ -33,7 +33,10 @@ COMPLETIONS: Final = Format(
     name="completions",
     provider="openai",
     operation="text_completion",
-    tails=("/completions",),
+    endpoints=(
+        Endpoint("/completions"),
+        Endpoint("/openai/deployments/{model}/completions", provider="azure.ai.openai"),
+    ),
     left_out=frozenset({"user"}),
     ordered=frozenset({"response_format", "guided_json", "structured_outputs"}),
     bypass=bypass_completion,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.core.format import Format
+from coo_middleware.core.format import Endpoint, Format
 from coo_middleware.core.normalize import normalize_prompts
-from coo_middleware.core.outcome import UNREADABLE, Outcome
-from coo_middleware.formats.answer import items_of, merge_counts, reports_error, text_of, usage_of
+from coo_middleware.core.outcome import UNREADABLE, Outcome, Usage
+from coo_middleware.formats.answer import items_of, merge_counts, reports_error, text_of
 from coo_middleware.formats.errors import openai_error
 
 if TYPE_CHECKING:
     from coo_middleware.core.document import Document
+    from coo_middleware.core.framing import Event
     from coo_middleware.core.normalize import Preset
-    from coo_middleware.core.sse import Event
 
 
 def read_embeddings(document: Document) -> Outcome:
@@ -21,9 +21,10 @@ def read_embeddings(document: Document) -> Outcome:
     items = items_of(document.get("data"))
     counts: dict[str, int] = {}
     merge_counts(counts, document.get("usage"))
+    prompt = counts.get("prompt_tokens", counts.get("total_tokens"))
     return Outcome(
         whole=bool(items),
-        usage=usage_of(counts.get("prompt_tokens", counts.get("total_tokens")), None),
+        usage=None if prompt is None else Usage(prompt, 0),
         finish_reasons=(),
         error=reports_error(document),
         sound=bool(items) and all(item.get("embedding") for item in items),
@@ -60,7 +61,12 @@ EMBEDDINGS: Final = Format(
     name="embeddings",
     provider="openai",
     operation="embeddings",
-    tails=("/embeddings",),
+    endpoints=(
+        Endpoint("/embeddings"),
+        Endpoint("/openai/deployments/{model}/embeddings", provider="azure.ai.openai"),
+        Endpoint("/models/embeddings", provider="azure.ai.inference"),
+        Endpoint("/v1beta/openai/embeddings", provider="gcp.gemini"),
+    ),
     left_out=frozenset({"user"}),
     ordered=frozenset(),
     bypass=bypass_embeddings,

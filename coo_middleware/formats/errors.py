@@ -28,6 +28,31 @@ _OPENAI: Final = {
     504: "timeout_error",
 }
 _OPENAI_CODES: Final = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
+# https://huggingface.github.io/text-generation-inference
+_TGI: Final = {424: "generation", 429: "overloaded"}
+# https://google.aip.dev/193 and https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
+_GOOGLE: Final = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+# https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html, "Errors"
+_BEDROCK: Final = {
+    401: "AccessDeniedException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    408: "ModelTimeoutException",
+    424: "ModelErrorException",
+    429: "ThrottlingException",
+    503: "ServiceUnavailableException",
+}
 
 
 def openai_error(status: int, message: str) -> bytes:
@@ -41,3 +66,36 @@ def anthropic_error(status: int, message: str) -> bytes:
     """The body `{"type": "error", "error": {"type", "message"}}` as JSON."""
     kind = _ANTHROPIC.get(status, "invalid_request_error" if status < 500 else "api_error")
     return canonical_json({"type": "error", "error": {"type": kind, "message": message}}, ordered=True)
+
+
+def ollama_error(_: int, message: str) -> bytes:
+    """The body `{"error": message}` as JSON (https://docs.ollama.com/api/errors)."""
+    return canonical_json({"error": message})
+
+
+def tgi_error(status: int, message: str) -> bytes:
+    """The body `{"error": message, "error_type"}` as JSON."""
+    kind = _TGI.get(status, "validation" if status < 500 else "incomplete_generation")
+    return canonical_json({"error": message, "error_type": kind}, ordered=True)
+
+
+def google_error(status: int, message: str) -> bytes:
+    """The body `{"error": {"code", "message", "status"}}` as JSON; the code is the HTTP status."""
+    name = _GOOGLE.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")
+    return canonical_json({"error": {"code": status, "message": message, "status": name}}, ordered=True)
+
+
+def bedrock_error(status: int, message: str) -> bytes:
+    """The body `{"__type", "message"}` as JSON; AWS's SDKs read the type there where no `x-amzn-errortype` tells it."""
+    kind = _BEDROCK.get(status, "ValidationException" if status < 500 else "InternalServerException")
+    return canonical_json({"__type": kind, "message": message}, ordered=True)
+
+
+def mistral_error(_: int, message: str) -> bytes:
+    """The body `{"object": "error", "message": message}` as JSON."""
+    return canonical_json({"object": "error", "message": message}, ordered=True)
+
+
+def cohere_error(_: int, message: str) -> bytes:
+    """The body `{"message": message}` as JSON (https://docs.cohere.com/reference/errors)."""
+    return canonical_json({"message": message})

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.core.format import Format
+from coo_middleware.core.format import Endpoint, Format
 from coo_middleware.core.normalize import normalize_content, normalize_messages
-from coo_middleware.core.outcome import Outcome, Usage
+from coo_middleware.core.outcome import Outcome
 from coo_middleware.formats.answer import (
     Frames,
     arguments_parse,
     items_of,
     merge_counts,
+    merge_part,
     reports_error,
     text_of,
     usage_of,
 )
 from coo_middleware.formats.errors import anthropic_error
+from coo_middleware.formats.messages_shapes import MESSAGES_SHAPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from coo_middleware.core.document import Document, Json
+    from coo_middleware.core.framing import Event
     from coo_middleware.core.normalize import Preset
-    from coo_middleware.core.sse import Event
+    from coo_middleware.core.outcome import Usage
 
 _INPUTS: Final = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 # Blocks that are no part of what the caller asked for.
@@ -110,7 +113,7 @@ class MessagesReader:
             self._blocks[index] = _Block(block)
 
     def _take_usage(self, usage: Json) -> None:
-        merge_counts(self._counts, usage)
+        _merge_usage(self._counts, usage)
         if isinstance(usage, dict):
             self._iterations = items_of(usage.get("iterations")) or self._iterations
 
@@ -150,22 +153,32 @@ class _Block:
         self._json.append(text_of(delta, "partial_json"))
 
 
+def _merge_usage(counts: dict[str, int], usage: Json) -> None:
+    merge_counts(counts, usage)
+    merge_part(counts, usage, "output_tokens_details")
+
+
 def _usage(counts: Mapping[str, int], iterations: list[Document]) -> Usage | None:
-    """With compaction (beta) the top level may be 0/0 and the iterations hold what was billed."""
-    usage = _inclusive(counts)
-    if not iterations or usage not in (None, Usage(0, 0)):
-        return usage
-    totals = dict.fromkeys((*_INPUTS, "output_tokens"), 0)
+    """With compaction (beta) the top level leaves out what the summaries cost, and may be 0/0 altogether."""
+    told = any(counts.get(name) for name in (*_INPUTS, "output_tokens"))
+    totals = dict(counts)
     for iteration in iterations:
-        known: dict[str, int] = {}
-        merge_counts(known, iteration)
-        totals = {name: total + known.get(name, 0) for name, total in totals.items()}
+        if not told or iteration.get("type") == "compaction":
+            known: dict[str, int] = {}
+            _merge_usage(known, iteration)
+            totals.update({name: totals.get(name, 0) + count for name, count in known.items()})
     return _inclusive(totals)
 
 
 def _inclusive(counts: Mapping[str, int]) -> Usage | None:
     inputs = [counts[name] for name in _INPUTS if name in counts]
-    return usage_of(sum(inputs) if inputs else None, counts.get("output_tokens"))
+    return usage_of(
+        sum(inputs) if inputs else None,
+        counts.get("output_tokens"),
+        cache_read=counts.get("cache_read_input_tokens"),
+        cache_write=counts.get("cache_creation_input_tokens"),
+        reasoning=counts.get("output_tokens_details.thinking_tokens"),
+    )
 
 
 def bypass_message(document: Document) -> str:
@@ -198,7 +211,11 @@ MESSAGES: Final = Format(
     name="messages",
     provider="anthropic",
     operation="chat",
-    tails=("/v1/messages",),
+    endpoints=(
+        Endpoint("/v1/messages"),
+        Endpoint("/publishers/anthropic/models/{model}:rawPredict", provider="gcp.vertex_ai"),
+        Endpoint("/publishers/anthropic/models/{model}:streamRawPredict", stream=True, provider="gcp.vertex_ai"),
+    ),
     left_out=frozenset({"metadata"}),
     ordered=frozenset({"tools", "output_format", "output_config"}),
     bypass=bypass_message,
@@ -206,4 +223,5 @@ MESSAGES: Final = Format(
     read_body=read_message,
     read_stream=MessagesReader,
     error_body=anthropic_error,
+    rendering=MESSAGES_SHAPES,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.core.format import Format
+from coo_middleware.core.format import Endpoint, Format
 from coo_middleware.core.normalize import normalize_content, normalize_messages
 from coo_middleware.core.outcome import Outcome
 from coo_middleware.formats.answer import (
@@ -12,16 +12,21 @@ from coo_middleware.formats.answer import (
     arguments_parse,
     items_of,
     merge_counts,
+    merge_part,
     reports_error,
     text_of,
     usage_of,
 )
 from coo_middleware.formats.errors import openai_error
+from coo_middleware.formats.responses_shapes import RESPONSES_SHAPES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from coo_middleware.core.document import Document, Json
+    from coo_middleware.core.framing import Event
     from coo_middleware.core.normalize import Preset
-    from coo_middleware.core.sse import Event
+    from coo_middleware.core.outcome import Usage
 
 _FINAL: Final = ("completed", "incomplete", "failed", "cancelled")
 _ENDS: Final = ("response.completed", "response.incomplete", "response.failed")
@@ -73,7 +78,7 @@ class ResponsesReader:
         status = (self._status,) if final else ()
         return Outcome(
             whole=final and not self._late and not self._frames.broken,
-            usage=usage_of(self._counts.get("input_tokens"), self._counts.get("output_tokens")),
+            usage=usage_of_items(self._counts),
             finish_reasons=(*status, "refusal") if self._refused else status,
             error=self._error or self._frames.error,
             sound=self._given and not self._odd,
@@ -85,7 +90,7 @@ class ResponsesReader:
         self._status = text_of(response, "status")
         self._model = text_of(response, "model") or self._model
         self._error = self._error or self._status == "failed" or reports_error(response)
-        merge_counts(self._counts, response.get("usage"))
+        merge_usage(self._counts, response.get("usage"))
         for item in items_of(response.get("output")):
             self._take_item(item)
 
@@ -102,6 +107,24 @@ class ResponsesReader:
 
 def _fills(part: Document) -> bool:
     return part.get("type") not in ("output_text", "refusal") or bool(part.get("text") or part.get("refusal"))
+
+
+def merge_usage(counts: dict[str, int], usage: Json) -> None:
+    """Adds what a `usage` in the words of responses tells to `counts`, its parts among it."""
+    merge_counts(counts, usage)
+    merge_part(counts, usage, "input_tokens_details")
+    merge_part(counts, usage, "output_tokens_details")
+
+
+def usage_of_items(counts: Mapping[str, int]) -> Usage | None:
+    """The usage that `merge_usage` has gathered. An image tool's tokens are another model's and are not in it."""
+    return usage_of(
+        counts.get("input_tokens"),
+        counts.get("output_tokens"),
+        cache_read=counts.get("input_tokens_details.cached_tokens"),
+        cache_write=counts.get("input_tokens_details.cache_write_tokens"),
+        reasoning=counts.get("output_tokens_details.reasoning_tokens"),
+    )
 
 
 def bypass_response(document: Document) -> str:
@@ -147,7 +170,7 @@ RESPONSES: Final = Format(
     name="responses",
     provider="openai",
     operation="chat",
-    tails=("/responses",),
+    endpoints=(Endpoint("/responses"),),
     left_out=frozenset(),
     ordered=frozenset({"tools", "text"}),
     bypass=bypass_response,
@@ -155,4 +178,5 @@ RESPONSES: Final = Format(
     read_body=read_response,
     read_stream=ResponsesReader,
     error_body=openai_error,
+    rendering=RESPONSES_SHAPES,
 )

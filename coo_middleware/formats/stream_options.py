@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from coo_middleware.core.document import Document
-    from coo_middleware.core.sse import Event
+    from coo_middleware.core.framing import Event
 
 # The reading of integers has a limit of digits; that of fractions has none.
 _DECODER: Final = json.JSONDecoder(parse_int=float)

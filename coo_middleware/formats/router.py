@@ -1,0 +1,49 @@
+"""Which format a path speaks where the operator has a say in it."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import translate
+from typing import TYPE_CHECKING, Final
+
+from coo_middleware.core.format import Route
+from coo_middleware.formats import FORMATS, recognise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from coo_middleware.core.format import Format
+    from coo_middleware.core.routes import RoutePolicy
+
+_NAMES: Final = {fmt.name: fmt for fmt in FORMATS}
+
+
+class Router:
+    """Recognises paths by the rules of one policy, and by their end where no rule with a format fits.
+
+    Raises ValueError for a rule whose format is not known.
+    """
+
+    __slots__ = ("_rules",)
+
+    def __init__(self, routes: Sequence[RoutePolicy] = ()) -> None:
+        unknown = [place for place, rule in enumerate(routes) if rule.format and rule.format not in _NAMES]
+        if unknown:
+            known = ", ".join(sorted(_NAMES))
+            raise ValueError(f"policy.routes[{unknown[0]}].format must name a wire format: {known}")
+        self._rules: Final = tuple(
+            (re.compile(translate(rule.path)), _NAMES[rule.format]) for rule in routes if rule.format
+        )
+
+    def recognise(self, path: str) -> Route | None:
+        """What a path says; None where it speaks no format."""
+        for paths, fmt in self._rules:
+            if paths.match(path):
+                return _route(path, fmt)
+        return recognise(path)
+
+
+def _route(path: str, fmt: Format) -> Route:
+    """What a path says that speaks `fmt`, its model among it where that is how the format writes its paths."""
+    told = recognise(path)
+    return told if told is not None and told.format is fmt else Route(fmt, fmt.provider)

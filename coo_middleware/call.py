@@ -11,7 +11,6 @@ from coo_middleware.core.exchange import Exchange
 from coo_middleware.core.notice import add_fields, forward_fields, hit_fields, resize_fields
 from coo_middleware.core.record import CacheStatus, ErrorType, Record, classify_error
 from coo_middleware.core.request import Headers
-from coo_middleware.core.shape import render
 from coo_middleware.core.storable import refuse_storing
 
 if TYPE_CHECKING:
@@ -53,14 +52,12 @@ class Call:
             plan.format, policy.cache.max_entry_bytes, streams=plan.shape.stream, strip=strip
         )
 
-    def find_reply(self, entry: Entry | None, now: float) -> None:
-        """Sets `reply` when `entry` may answer, or nothing stored may and the client wants nothing else (RFC 9111
-        section 5.2.1.7).
+    def find_reply(self, entry: Entry | None, content: bytes | None, now: float) -> None:
+        """Sets `reply` when `entry` may answer with `content`, or nothing stored may and the client wants nothing else
+        (RFC 9111 section 5.2.1.7).
         """
-        shape = self.plan.shape
-        content = _render(self.plan, entry) if entry is not None else None
         if entry is not None and content is not None:
-            self.reply = Reply(200, hit_fields(entry, now, shape, len(content)), content, entry)
+            self.reply = Reply(200, hit_fields(entry, now, self.plan.shape, len(content)), content, entry)
         elif self.plan.directives.only_if_cached:
             body = self.plan.format.error_body(504, "only-if-cached was asked for, and no fresh response is stored")
             headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
@@ -136,11 +133,3 @@ class Call:
 
 def _resize(asking: bytes | None, headers: Headers) -> tuple[bytes, Headers] | None:
     return None if asking is None else (asking, resize_fields(headers, len(asking)))
-
-
-def _render(plan: Plan, entry: Entry) -> bytes | None:
-    """The entry's content as the client wants it, None where it cannot be had."""
-    if entry.usage is None and entry.shape.stream and not plan.shape.stream:
-        # Whoever asks for a body counts on its usage.
-        return None
-    return render(plan.format, entry.content, entry.shape, plan.shape)

@@ -7,14 +7,15 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from functools import reduce
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeAlias, cast
 
 from annotated_types import Ge, Le
 from pydantic import TypeAdapter, ValidationError
 
 from coo_middleware.core.policy import STRICT, CachePolicy, StrictSettings
+from coo_middleware.core.routes import RoutePolicy
 from coo_middleware.faults import Fault, Source, explain_name, explain_rule, find_foreign
+from coo_middleware.formats.router import FORMAT_NAMES
 from coo_middleware.stores import StoreSettings, http_address, redis_address
 from coo_middleware.yaml_source import read_yaml
 
@@ -41,6 +42,8 @@ class MetricsPolicy:
     """Ask a streaming OpenAI call for its usage, and take out of the answer what the client did not ask for."""
     max_keys: Annotated[int, Ge(1), Le(1_000_000)] = 1000
     """Provider keys beyond this many are counted under `other`."""
+    max_models: Annotated[int, Ge(1), Le(1_000_000)] = 1000
+    """Models beyond this many are recorded as `other`."""
     flush_seconds: Annotated[float, Ge(0.001), Le(10)] = 0.05
     """How long increments gather before they leave in one batch, in seconds."""
 
@@ -55,6 +58,8 @@ class Policy:
     """What is stored and reused."""
     metrics: MetricsPolicy = field(default_factory=MetricsPolicy)
     """What is counted."""
+    routes: tuple[RoutePolicy, ...] = ()
+    """Which paths speak what, and whose models are whose, where their names do not tell."""
     max_request_bytes: Annotated[int, Ge(1024), Le(1_073_741_824)] = 10_485_760
     """A longer request is streamed through uncached."""
     secret: str = field(default="", repr=False)
@@ -160,7 +165,10 @@ def _validate(tree: object) -> tuple[Config, list[Fault]]:
 def _explain(error: ErrorDetails) -> Fault:
     path = error["loc"]
     if error["type"] == "unexpected_keyword_argument":
-        section = reduce(lambda parent, name: getattr(parent, str(name)), path[:-1], Config())
+        section: Config | RoutePolicy = Config()
+        for name in path[:-1]:
+            # The only list whose items have fields is that of the routes.
+            section = RoutePolicy() if isinstance(name, int) else cast("Config", getattr(section, name))
         return explain_name(path, [each.name for each in fields(section)])
     return explain_rule(error["type"], path, error["input"], error.get("ctx", {}))
 
@@ -181,6 +189,10 @@ def _plain(value: object) -> object:
 def _check(config: Config) -> Iterator[Fault]:
     """What no single field can say about itself."""
     yield from _check_store(config.storage.runtime)
+    for place, route in enumerate(config.policy.routes):
+        if route.format and route.format not in FORMAT_NAMES:
+            known = ", ".join(FORMAT_NAMES)
+            yield Fault(("policy", "routes", place, "format"), f"must be one of {known}, got a text")
     cache = config.policy.cache
     name = cache.scope.removeprefix("header:")
     if cache.scope not in {"credentials", "shared"} and (name == cache.scope or not _TOKEN.fullmatch(name)):

@@ -12,8 +12,9 @@ from coo_middleware.channels import Content, Watcher
 from coo_middleware.config import Config, make_config
 from coo_middleware.context import CooContext
 from coo_middleware.core.entry import Entry, EntryError
+from coo_middleware.core.naming import Naming
 from coo_middleware.core.plan import Planner, Target
-from coo_middleware.formats import recognise
+from coo_middleware.formats.router import Router
 from coo_middleware.outbox import Outbox
 from coo_middleware.recorder import Recorder
 from coo_middleware.stores import RuntimeStore, StoreSettings, open_store
@@ -21,13 +22,14 @@ from coo_middleware.stores.guard import Guard
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from coo_middleware.call import Reply
     from coo_middleware.core.format import Route
     from coo_middleware.core.plan import Plan
+    from coo_middleware.core.record import Record
 
 _SHUT_DOWN: Final = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed"})
 
@@ -38,6 +40,9 @@ class COOMiddleware:
     `config` is a path to a YAML file, a mapping, a Config or nothing (memory store, cache on for 10 seconds); a fault
     in it raises ConfigError here. A `store` that is passed stays the caller's to open and to close; one of our own
     opens with the lifespan, or with the first request where no lifespan arrives. Mount it outermost.
+
+    `on_record` is called with the Record of every request after its answer; it must not wait, and what it raises is
+    reported and goes no further.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class COOMiddleware:
         config: str | os.PathLike[str] | Mapping[str, object] | Config | None = None,
         *,
         store: RuntimeStore | None = None,
+        on_record: Callable[[Record], object] | None = None,
     ) -> None:
         self.app: Final = app
         self.config: Final = make_config(config)
@@ -56,15 +62,15 @@ class COOMiddleware:
         self._guarded: Final = _guard(self.store, self.config.storage.runtime)
         self._cache: Final = Cache(self._guarded, policy.cache.local_max_bytes)
         self._outbox: Final = Outbox(self._guarded, self.config.storage.runtime.journal)
+        self._router: Final = Router(policy.routes)
         self._planner: Final = Planner(
             policy.cache,
+            Naming(policy.routes),
             secret=policy.secret,
             ask_usage=policy.metrics.include_usage,
             max_bytes=policy.max_request_bytes,
         )
-        self._recorder: Final = Recorder(
-            self._outbox, flush_seconds=policy.metrics.flush_seconds, max_keys=policy.metrics.max_keys
-        )
+        self._recorder: Final = Recorder(self._outbox, policy.metrics, on_record)
         self._now = time.time
 
     @property
@@ -102,7 +108,7 @@ class COOMiddleware:
 
     def _recognise(self, scope: Scope) -> Route | None:
         try:
-            route = recognise(scope["path"]) if scope["method"] == "POST" else None
+            route = self._router.recognise(scope["path"]) if scope["method"] == "POST" else None
             return None if route is None or _is_marked(scope) else route
         except Exception as error:
             self._recorder.report("internal_errors", error)
@@ -151,7 +157,8 @@ class COOMiddleware:
             if not route.bypass:
                 await content.read()
             call = self._prepare(route, scope, content)
-            call.find_reply(await self._look_up(call.plan), self._now())
+            entry = await self._look_up(call.plan)
+            call.find_reply(entry, self._cache.render(call.plan, entry) if entry else None, self._now())
         except Exception as error:
             self._recorder.report("internal_errors", error)
             return None

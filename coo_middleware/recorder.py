@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.core.record import OUTPUT_TOKENS, Record, count_record
 from coo_middleware.stores import StoreAwayError, check_counter
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
+    from coo_middleware.config import MetricsPolicy
     from coo_middleware.outbox import Outbox
 
 logger = logging.getLogger("coo_middleware")
@@ -29,14 +31,18 @@ class Recorder:
     """Puts records into `outbox`, which is sent every `flush_seconds`; provider keys beyond `max_keys` are counted
     under `other`.
 
-    `counts` are this process's own counters: hits, misses, bypasses and refusals by reason, faults.
+    `counts` are this process's own counters: hits, misses, bypasses and refusals by reason, faults. `observe` is told
+    each record, models beyond `max_models` as `other`.
     """
 
-    def __init__(self, outbox: Outbox, *, flush_seconds: float, max_keys: int) -> None:
+    def __init__(
+        self, outbox: Outbox, policy: MetricsPolicy, observe: Callable[[Record], object] | None = None
+    ) -> None:
         self._outbox: Final = outbox
-        self._flush_seconds: Final = flush_seconds
-        self._max_keys: Final = max_keys
+        self._policy: Final = policy
+        self._observe: Final = observe
         self._keys: set[tuple[str, str]] = set()
+        self._models: set[str] = set()
         self._tasks: set[asyncio.Task[object]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -48,7 +54,13 @@ class Recorder:
         key = self._fold(record.provider, record.key_id)
         for metric, amount in count_record(record):
             self._outbox.add((*key, metric), amount)
-        self._schedule(self._flush_seconds)
+        self._schedule(self._policy.flush_seconds)
+        if self._observe is None:
+            return
+        try:
+            self._observe(replace(record, provider=key[0], key_id=key[1], model=self._fold_model(record.model)))
+        except Exception as error:
+            self.report("observer_errors", error)
 
     def spawn(self, work: Coroutine[object, object, object]) -> None:
         """Runs after-response work in a task that is held until it is done."""
@@ -93,10 +105,17 @@ class Recorder:
             check_counter(provider, key_id, OUTPUT_TOKENS)
         except (TypeError, ValueError):
             return (OTHER, OTHER)
-        if len(self._keys) >= self._max_keys:
+        if len(self._keys) >= self._policy.max_keys:
             return (OTHER, OTHER)
         self._keys.add(key)
         return key
+
+    def _fold_model(self, model: str) -> str:
+        """The name that a model is recorded under: callers choose it."""
+        if model not in self._models and len(self._models) >= self._policy.max_models:
+            return OTHER
+        self._models.add(model)
+        return model
 
     def _adopt_loop(self) -> asyncio.AbstractEventLoop:
         """The running loop. What waited on an earlier one that has ended waits for nothing; its sums are kept."""

@@ -21,11 +21,12 @@ ANSWER = (
     b'{"id":"c1","object":"chat.completion","model":"gpt-5-mini","choices":[{"index":0,'
     b'"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],%b}' % USAGE
 )
+_CHUNK = b'data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"gpt-5-mini",'
 CHUNKS = (
-    b'data: {"id":"c1","choices":[{"index":0,"delta":{"content":"Hel"},"finish_reason":null}]}\n\n',
-    b'data: {"id":"c1","choices":[{"index":0,"delta":{"content":"lo"},"finish_reason":null}]}\n\n',
-    b'data: {"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
-    b'data: {"id":"c1","choices":[],%b}\n\n' % USAGE,
+    _CHUNK + b'"choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"},"finish_reason":null}]}\n\n',
+    _CHUNK + b'"choices":[{"index":0,"delta":{"content":"lo"},"finish_reason":null}]}\n\n',
+    _CHUNK + b'"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
+    _CHUNK + b'"choices":[],%b}\n\n' % USAGE,
     b"data: [DONE]\n\n",
 )
 

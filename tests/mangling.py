@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, get_args
 
 from hypothesis import strategies as st
 
-from coo_middleware.core.document import Document, Json, read_json
+from coo_middleware.core.document import Json, read_json
 from coo_middleware.core.event_stream import EventStreamDecoder
 from coo_middleware.core.format import Format
 from coo_middleware.core.framing import Decoder, Event
@@ -35,9 +35,6 @@ class Recorded:
     format: Format
     text: str
 
-    def __repr__(self) -> str:
-        return f"<{self.format.name}: {self.text[:60]}>"
-
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -47,29 +44,27 @@ class Stream:
     open: Callable[[int], Decoder]
     events: tuple[Event, ...]
 
-    def __repr__(self) -> str:
-        return f"<{self.format.name}: {self.events[0].raw[:60]!r}>"
 
-
-def _read(framing: str, name: str) -> tuple[Event, ...]:
+def _read_stream(framing: str, name: str) -> tuple[Event, ...]:
     decoder = DECODERS[framing](1 << 24)
-    return tuple([*decoder.feed((CORPUS / name).read_bytes()), *decoder.close()])
+    return (*decoder.feed((CORPUS / name).read_bytes()), *decoder.close())
 
 
-def _short(fmt: Format, name: str) -> list[Recorded]:
-    text = (CORPUS / name).read_bytes().decode()
-    return [Recorded(fmt, text)] if len(text) <= _LONGEST else []
+def _read_texts(files: Iterable[tuple[str, Format]]) -> dict[str, Recorded]:
+    texts = {name: Recorded(fmt, (CORPUS / name).read_text()) for name, fmt in files}
+    return {name: recorded for name, recorded in texts.items() if len(recorded.text) <= _LONGEST}
 
 
 _ROWS: Final = [json.loads(line) for line in (CORPUS / "index.jsonl").read_text().splitlines()]
 _SPOKEN: Final = [(row, route.format) for row in _ROWS if (route := recognise(row["path"].partition("?")[0]))]
-STREAMS: Final = [
-    Stream(fmt, DECODERS[row["framing"]], events)
+# By the names of their files.
+STREAMS: Final = {
+    row["file"]: Stream(fmt, DECODERS[row["framing"]], events)
     for row, fmt in _SPOKEN
-    if row["framing"] in DECODERS and (events := _read(row["framing"], row["file"]))
-]
-BODIES: Final = [body for row, fmt in _SPOKEN if row["framing"] == "json" for body in _short(fmt, row["file"])]
-REQUESTS: Final = [body for row, fmt in _SPOKEN if "request" in row for body in _short(fmt, row["request"])]
+    if row["framing"] in DECODERS and (events := _read_stream(row["framing"], row["file"]))
+}
+BODIES: Final = _read_texts((row["file"], fmt) for row, fmt in _SPOKEN if row["framing"] == "json")
+REQUESTS: Final = _read_texts((row["request"], fmt) for row, fmt in _SPOKEN if "request" in row)
 
 
 def _nodes(value: Json) -> Iterator[Json]:
@@ -78,8 +73,8 @@ def _nodes(value: Json) -> Iterator[Json]:
         yield from _nodes(child)
 
 
-_DATA: Final = [event.data for stream in STREAMS for event in stream.events[:40] if event.data]
-_TEXTS: Final = [*_DATA, *(recorded.text for recorded in (*BODIES, *REQUESTS))]
+_DATA: Final = [event.data for stream in STREAMS.values() for event in stream.events[:40] if event.data]
+_TEXTS: Final = [*_DATA, *(recorded.text for recorded in (*BODIES.values(), *REQUESTS.values()))]
 _NODES: Final = [node for text in _TEXTS for node in _nodes(read_json(text))]
 NAMES: Final = sorted({name for node in _NODES if isinstance(node, dict) for name in node})
 WORDS: Final = sorted({node for node in _NODES if isinstance(node, str) and len(node) <= 40})
@@ -88,7 +83,27 @@ PARTS: Final = sorted({text for node in _NODES if node and len(text := json.dump
 Kind = Literal["replace", "remove", "repeat", "wrap", "nest", "rename", "deepen"]
 PLACES: Final = st.integers(0, 1 << 16)
 _ATOMS: Final = st.sampled_from(
-    (None, True, False, 0, 1, -1, 6.0, 0.5, 10**16, 10**39, float("inf"), "", "6", "٣", "x", "\0", "[DONE]", "{", "{}")
+    (
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        6.0,
+        0.5,
+        10**16,
+        10**39,
+        float("inf"),
+        "",
+        "6",
+        "٣",
+        "x",
+        "\0",
+        "\ud800",
+        "[DONE]",
+        "{}",
+    )
 )
 _LEAVES: Final[st.SearchStrategy[Json]] = _ATOMS | st.sampled_from(WORDS) | st.text(max_size=3)
 VALUES: Final[st.SearchStrategy[Json]] = st.one_of(
@@ -155,22 +170,14 @@ def _change(container: Any, key: Any, edit: Edit) -> None:
 
 def write(value: Json) -> str:
     """`value` as a provider could have sent it."""
-    return json.dumps(value, ensure_ascii=False).replace("Infinity", "1e999")
+    return json.dumps(value).replace("Infinity", "1e999")
 
 
 def mangle_events(events: Sequence[Event], edits: Sequence[tuple[int, Sequence[Edit]]]) -> list[Event]:
-    """Some of the events, each with its JSON edited; their raw bytes are SSE's, as every framing's reader ignores them.
-
-    An event is dropped where it has nothing left, and sent twice where it is edited twice.
-    """
+    """Some of the events in some order, each with its JSON edited; their raw bytes are those of SSE."""
     changed = []
     for place, each in edits:
         event = events[place % len(events)]
         data = write(mangle(read_json(event.data or ""), each)) if each else event.data
-        changed.append(Event(f"data: {data}\n\n".encode(errors="replace"), event.name, data))
+        changed.append(Event(f"data: {data}\n\n".encode(), event.name, data))
     return changed
-
-
-def document_of(value: Json) -> Document:
-    """`value` if it is an object, else an object that has it everywhere."""
-    return value if isinstance(value, dict) else dict.fromkeys(NAMES, value)

@@ -44,7 +44,7 @@ def typed(*values: bytes) -> Fields:
     return (*((b"content-type", value) for value in values), KEY)
 
 
-ZIP_BOMB = gzip.compress(b"0" * 10_000_000)
+ZIP_BOMB = gzip.compress(b" " * 11_000_000)
 
 CASES = [
     Case("1 empty", b"", "not-json"),
@@ -114,15 +114,16 @@ CASES = [
     Case("48 store", with_member('"store":true'), "stored-completion"),
     Case("49 temperature", with_member('"temperature":1.5'), ""),
     Case("50 image of 20 MB", with_prompt(b"data:image/png;base64," + b"A" * 20_000_000), "too-large"),
+    Case("51 multipart/form-data", SOUND, "multipart", typed(b"multipart/form-data; boundary=x")),
     *(
         Case(f"51 {kind}", SOUND, "content-type", typed(kind.encode()))
-        for kind in ("multipart/form-data; boundary=x", "audio/wav", "application/octet-stream")
+        for kind in ("audio/wav", "application/octet-stream")
     ),
     *(
         Case(f"52 {coding}", SOUND, "content-encoding", (*JSON_FIELDS, (b"Content-Encoding", coding.encode())))
         for coding in ("gzip", "br", "zstd", "identity, gzip")
     ),
-    Case("53 zip bomb", ZIP_BOMB, "content-encoding", (*JSON_FIELDS, (b"content-encoding", b"gzip"))),
+    Case("53 zip bomb", ZIP_BOMB, "too-large", (*JSON_FIELDS, (b"content-encoding", b"gzip"))),
     Case("54 no type", SOUND, "content-type", typed()),
     *(
         Case(f"54 {kind}", SOUND, "content-type", typed(kind.encode()))

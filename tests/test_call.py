@@ -3,7 +3,7 @@
 import pytest
 
 from coo_middleware.call import Call
-from coo_middleware.config import Policy, make_config
+from coo_middleware.config import MetricsPolicy, Policy, make_config
 from coo_middleware.context import CooContext
 from coo_middleware.core.entry import Entry
 from coo_middleware.core.format import Route
@@ -23,7 +23,7 @@ class Register(Recorder):
     """A recorder that keeps its records."""
 
     def __init__(self) -> None:
-        super().__init__(Outbox(MemoryStore()), flush_seconds=1, max_keys=10)
+        super().__init__(Outbox(MemoryStore()), MetricsPolicy())
         self.records: list[Record] = []
 
     def record(self, record: Record) -> None:
@@ -181,7 +181,7 @@ def test_an_entry_becomes_a_reply() -> None:
     first.context.key_id = "key-7"
     entry = make_entry(first)
     call, register = make_call()
-    call.find_reply(entry, 1002.0)
+    call.find_reply(entry, entry.content, 1002.0)
     assert call.reply is not None
     call.finish_reply(call.reply)
 
@@ -197,7 +197,7 @@ def test_an_entry_becomes_a_reply() -> None:
 def test_nothing_stored_gives_no_reply() -> None:
     """Without an entry the app answers."""
     call, _ = make_call()
-    call.find_reply(None, 1000.0)
+    call.find_reply(None, None, 1000.0)
 
     assert None is call.reply
 
@@ -205,7 +205,7 @@ def test_nothing_stored_gives_no_reply() -> None:
 def test_only_if_cached_is_refused() -> None:
     """Without an entry a client that wants nothing else gets 504, which is nobody's work (RFC 9111 section 5.2.1.7)."""
     call, register = make_call(wish=b"only-if-cached")
-    call.find_reply(None, 1000.0)
+    call.find_reply(None, None, 1000.0)
     assert call.reply is not None
     call.finish_reply(call.reply)
 

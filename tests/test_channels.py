@@ -9,6 +9,7 @@ from starlette.types import Message
 
 from coo_middleware import channels
 from coo_middleware.channels import Content, Watcher
+from coo_middleware.config import MetricsPolicy
 from coo_middleware.core.exchange import Exchange
 from coo_middleware.core.rewriter import Rewriter
 from coo_middleware.formats.chat import CHAT
@@ -122,7 +123,7 @@ async def test_a_client_that_has_all_leaves_a_little_later(monkeypatch: pytest.M
 
 def make_watcher(client: Client, *, strips: bool = False) -> tuple[Watcher, Exchange, Recorder]:
     exchange = Exchange(CHAT, 100_000, strip=CHAT.strip if strips else None)
-    recorder = Recorder(Outbox(MemoryStore()), flush_seconds=1, max_keys=1)
+    recorder = Recorder(Outbox(MemoryStore()), MetricsPolicy())
     return Watcher(exchange, FIELDS, recorder, client.send), exchange, recorder
 
 

@@ -18,17 +18,18 @@ if TYPE_CHECKING:
     from coo_middleware.core.format import Format
 
 # The names that readers look for, so that what is drawn gets past the first of their questions.
-NAMES = (
+WORDS = (
     "answers arguments audio background choices content content_block custom data delta document embedding error "
     "finish_reason function function_call id index input input_tokens_details instructions item iterations markdown "
     "mcp_servers message messages model output output_tokens_details pages prompt prompt_tokens prompt_tokens_details "
     "refusal response role stop_reason status store stream system text tool_calls tools type usage x_groq"
-).split()
-KINDS = (
+)
+KIND_WORDS = (
     "message_start message_delta message_stop content_block_start content_block_delta text tool_use function_call "
     "message output_text refusal response.completed response.failed response.output_item.done error thread.run.done "
     "[DONE] stop completed user assistant {}"
-).split()
+)
+NAMES, KINDS = WORDS.split(), KIND_WORDS.split()
 
 LEAVES = st.none() | st.booleans() | st.integers(-2, 5) | st.floats(allow_nan=False) | st.sampled_from(KINDS)
 VALUES: st.SearchStrategy[Json] = st.recursive(

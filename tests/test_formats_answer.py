@@ -31,11 +31,20 @@ def test_frames_are_read_to_the_end(events: list[Event], documents: list[Documen
     assert not frames.error
 
 
-def test_an_error_is_known_by_name_or_content() -> None:
-    """An event named error is one whatever it carries."""
-    by_name, by_content = Frames(), Frames()
-    by_name.read(event(None, "error"))
-    by_content.read(event('{"error":""}'))
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        (event(None, "error"), True),
+        (event('{"error":""}'), True),
+        (event('{"type":"error"}'), True),
+        (event('{"object":"error","message":"x"}'), True),
+        (event('{"error":null,"type":"text","object":["error"]}'), False),
+        (event("{}", "done"), False),
+    ],
+)
+def test_an_error_is_known_by_name_or_content(told: Event, error: bool) -> None:
+    """An event named error is one whatever it carries, and so is an object that says of itself that it is one."""
+    frames = Frames()
+    frames.read(told)
 
-    assert by_name.error
-    assert by_content.error
+    assert error == frames.error

@@ -5,7 +5,15 @@ import json
 import pytest
 
 from coo_middleware.formats import FORMATS
-from coo_middleware.formats.errors import anthropic_error, google_error, ollama_error, openai_error, tgi_error
+from coo_middleware.formats.errors import (
+    anthropic_error,
+    bedrock_error,
+    cohere_error,
+    google_error,
+    ollama_error,
+    openai_error,
+    tgi_error,
+)
 
 
 @pytest.mark.parametrize(
@@ -93,3 +101,25 @@ def test_ollama_errors_are_a_text() -> None:
 def test_tgi_errors_have_a_type(status: int, kind: str) -> None:
     """The type by which its client chooses an exception follows the status."""
     assert {"error": "no", "error_type": kind} == json.loads(tgi_error(status, "no"))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, "ValidationException"),
+        (403, "AccessDeniedException"),
+        (404, "ResourceNotFoundException"),
+        (418, "ValidationException"),
+        (429, "ThrottlingException"),
+        (500, "InternalServerException"),
+        (503, "ServiceUnavailableException"),
+    ],
+)
+def test_bedrock_errors_name_an_exception(status: int, kind: str) -> None:
+    """The exception that AWS's SDKs raise follows the status."""
+    assert {"__type": kind, "message": "no"} == json.loads(bedrock_error(status, "no"))
+
+
+def test_cohere_errors_are_a_message() -> None:
+    """The body is the message alone, whatever the status."""
+    assert [{"message": "no"}] * 2 == [json.loads(cohere_error(status, "no")) for status in (401, 500)]

@@ -52,18 +52,15 @@ def test_the_path_tells_provider_model_and_stream(path: str, provider: str, mode
 @pytest.mark.parametrize(
     "path",
     [
-        "/v1beta/models/m:countTokens",
-        "/v1beta/models/m:batchGenerateContent",
         "/v1beta/models/m:generateContent/",
         "/v1beta/models/:generateContent",
         "/v1beta/models/m",
         "/v1beta/generateContent",
-        "/v1beta/cachedContents",
-        "/v1beta/files",
+        "/v1beta/models/m:predict",
     ],
 )
-def test_what_generates_nothing_passes_untouched(path: str) -> None:
-    """Counting tokens and managing the provider's state are no generations."""
+def test_other_paths_speak_no_format(path: str) -> None:
+    """A neighbour of a format's path, or another spelling of it, is not that format."""
     assert recognise(path) is None
 
 

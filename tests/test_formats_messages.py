@@ -179,7 +179,9 @@ def test_a_body_tells_all_at_once() -> None:
         "usage": {"input_tokens": 1, "cache_read_input_tokens": 2, "output_tokens": 3},
     }
 
-    assert Outcome(True, Usage(3, 3, 2), ("tool_use",), error=False, sound=True, model="m") == MESSAGES.read_body(document)
+    assert Outcome(True, Usage(3, 3, 2), ("tool_use",), error=False, sound=True, model="m") == MESSAGES.read_body(
+        document
+    )
     assert not MESSAGES.read_body({**document, "stop_reason": None}).whole
     assert not MESSAGES.read_body({**document, "content": [{"type": "tool_use", "input": "x"}]}).sound
     assert MESSAGES.read_body({"type": "error", "error": {"type": "overloaded_error"}}).error

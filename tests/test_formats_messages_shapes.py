@@ -1,8 +1,9 @@
 """Anthropic's messages in their other shape, judged by Anthropic's SDK and by the format's own readers."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import anthropic
 import httpx2
@@ -15,7 +16,7 @@ from coo_middleware.core.framing import Event
 from coo_middleware.core.outcome import Outcome
 from coo_middleware.core.sse import SSEDecoder
 from coo_middleware.formats.messages import MESSAGES
-from coo_middleware.formats.messages_shapes import MESSAGES_SHAPES
+from coo_middleware.formats.messages_shapes import MESSAGES_RENDERING
 from tests.proof import PROOF
 from tests.test_corpus_formats import ROWS, Row, content_of, format_of, name_of
 
@@ -48,7 +49,7 @@ def encode(*frames: Document) -> bytes:
 
 def body_of(*frames: Document) -> Json:
     """The body of a stream; no other body is null."""
-    content = MESSAGES_SHAPES.body(events_of(encode(*frames)))
+    content = MESSAGES_RENDERING.body(events_of(encode(*frames)))
     return None if content is None else read_json(content)
 
 
@@ -93,7 +94,7 @@ def assemble(content: bytes | None, *, beta: bool) -> dict[str, object]:
 
 def body_again(document: Document) -> Json:
     """The body of a body's stream."""
-    content = MESSAGES_SHAPES.body(events_of(MESSAGES_SHAPES.stream(document, True)))
+    content = MESSAGES_RENDERING.body(events_of(MESSAGES_RENDERING.stream(document, True)))
     return None if content is None else read_json(content)
 
 
@@ -105,7 +106,7 @@ def without(members: dict[str, object], lost: set[str]) -> dict[str, object]:
 def test_a_recorded_stream_is_the_body_that_the_sdk_adds_up(row: Row) -> None:
     """The body of a recorded stream is what both clients of the SDK assemble from that stream."""
     stream = content_of(row)
-    body = MESSAGES_SHAPES.body(events_of(stream))
+    body = MESSAGES_RENDERING.body(events_of(stream))
     lost = LOST_BY_PLAIN.get(row["file"], set())
 
     assert assemble(stream, beta=True) == parse(body, beta=True)
@@ -118,7 +119,7 @@ def test_a_recorded_body_is_what_the_sdk_adds_its_stream_up_to(row: Row) -> None
     body = content_of(row)
     document = read_json(body)
     assert isinstance(document, dict)
-    stream = MESSAGES_SHAPES.stream(document, False)
+    stream = MESSAGES_RENDERING.stream(document, False)
     lost = LOST_BY_PLAIN.get(row["file"], set())
 
     assert parse(body, beta=True) == assemble(stream, beta=True)
@@ -129,14 +130,14 @@ def test_a_recorded_body_is_what_the_sdk_adds_its_stream_up_to(row: Row) -> None
 @pytest.mark.parametrize("row", ANSWERED, ids=name_of)
 def test_a_recorded_stream_keeps_its_outcome(row: Row) -> None:
     """The body of a stream, and the stream of that body, are whole and tell the same usage, end and soundness."""
-    document = read_json(MESSAGES_SHAPES.body(events_of(content_of(row))) or b"")
+    document = read_json(MESSAGES_RENDERING.body(events_of(content_of(row))) or b"")
     assert isinstance(document, dict)
     # The body names the model that answered after a fallback, the stream's start the one that was asked.
     expected = replace(outcome_of(content_of(row)), model=str(document["model"]))
 
     assert expected.whole
     assert expected == MESSAGES.read_body(document)
-    assert expected == outcome_of(MESSAGES_SHAPES.stream(document, False))
+    assert expected == outcome_of(MESSAGES_RENDERING.stream(document, False))
     assert document == body_again(document)
 
 
@@ -145,14 +146,14 @@ def test_a_cut_stream_has_no_body(row: Row) -> None:
     """A stream that is not whole has no body, wherever it was cut, and neither has one that goes on after its end."""
     events = events_of(content_of(row))
 
-    assert [None] * len(events) == [MESSAGES_SHAPES.body(events[:cut]) for cut in range(len(events))]
-    assert MESSAGES_SHAPES.body([*events, events[0]]) is None
+    assert [None] * len(events) == [MESSAGES_RENDERING.body(events[:cut]) for cut in range(len(events))]
+    assert MESSAGES_RENDERING.body([*events, events[0]]) is None
 
 
 @pytest.mark.parametrize("row", [row for row in OURS if row["complete"] != "yes" or row["file"] == BROKEN], ids=name_of)
 def test_what_is_broken_has_no_body(row: Row) -> None:
     """A stream that was cut, that failed, or whose call cannot be read has no body."""
-    assert MESSAGES_SHAPES.body(events_of(content_of(row))) is None
+    assert MESSAGES_RENDERING.body(events_of(content_of(row))) is None
 
 
 def start(**members: Json) -> Document:
@@ -165,11 +166,9 @@ def start(**members: Json) -> Document:
 
 
 def block(start: Document, *deltas: Document, index: int = 0) -> Frames:
-    return [
-        {"type": "content_block_start", "index": index, "content_block": start},
-        *({"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas),
-        {"type": "content_block_stop", "index": index},
-    ]
+    first: Document = {"type": "content_block_start", "index": index, "content_block": start}
+    filling: Frames = [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
+    return [first, *filling, {"type": "content_block_stop", "index": index}]
 
 
 def end(delta: Document, usage: Json = None, **beside: Json) -> Document:
@@ -346,13 +345,13 @@ def test_a_stream_is_told_event_by_event() -> None:
     document: Document = {**DOCUMENT, "usage": usage, "content": [{**CALL, "input": {"a": "é"}}]}
     at_first: Document = {"content": [], "stop_reason": None, "usage": {"input_tokens": 1, "output_tokens": 0}}
 
-    expected = [
+    expected: Frames = [
         {"type": "message_start", "message": at_first},
         *block(CALL, arguments('{"a":"é"}')),
         end({"stop_reason": "end_turn"}, usage),
         STOP,
     ]
-    events = events_of(MESSAGES_SHAPES.stream(document, False))
+    events = events_of(MESSAGES_RENDERING.stream(document, False))
 
     assert expected == [read_json(event.data or "") for event in events]
     assert [frame["type"] for frame in expected] == [event.name for event in events]
@@ -380,8 +379,15 @@ def test_a_stream_is_told_event_by_event() -> None:
 )
 def test_a_body_that_no_stream_adds_up_to_has_none(members: Document) -> None:
     """Content of another shape, a message that has not ended and a usage that clients cannot read give nothing."""
-    assert MESSAGES_SHAPES.stream(DOCUMENT, False) is not None
-    assert MESSAGES_SHAPES.stream({**DOCUMENT, **members}, False) is None
+    assert MESSAGES_RENDERING.stream(DOCUMENT, False) is not None
+    assert MESSAGES_RENDERING.stream({**DOCUMENT, **members}, False) is None
+
+
+def shape(
+    needed: Mapping[str, st.SearchStrategy[object]], optional: Mapping[str, st.SearchStrategy[object]] | None = None
+) -> st.SearchStrategy[Document]:
+    """Objects with these members."""
+    return cast("st.SearchStrategy[Document]", st.fixed_dictionaries({**needed}, optional={**(optional or {})}))
 
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -392,7 +398,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 INPUTS = st.dictionaries(WORDS, JSON, max_size=3)
-CITATIONS = st.fixed_dictionaries(
+CITATIONS = shape(
     {
         "type": st.just("web_search_result_location"),
         "cited_text": WORDS,
@@ -404,10 +410,10 @@ CITATIONS = st.fixed_dictionaries(
 
 
 BLOCKS = st.one_of(
-    st.fixed_dictionaries({"type": st.just("text"), "text": WORDS}, optional={"citations": st.lists(CITATIONS)}),
-    st.fixed_dictionaries({"type": st.just("thinking"), "thinking": WORDS, "signature": WORDS}),
-    st.fixed_dictionaries({"type": st.just("redacted_thinking"), "data": WORDS}),
-    st.fixed_dictionaries(
+    shape({"type": st.just("text"), "text": WORDS}, optional={"citations": st.lists(CITATIONS)}),
+    shape({"type": st.just("thinking"), "thinking": WORDS, "signature": WORDS}),
+    shape({"type": st.just("redacted_thinking"), "data": WORDS}),
+    shape(
         {
             "type": st.sampled_from(["tool_use", "server_tool_use", "mcp_tool_use"]),
             "id": WORDS,
@@ -417,29 +423,25 @@ BLOCKS = st.one_of(
         },
         optional={"caller": st.just({"type": "direct"})},
     ),
-    st.fixed_dictionaries({"type": st.just("container_upload"), "file_id": WORDS}),
-    st.fixed_dictionaries(
+    shape({"type": st.just("container_upload"), "file_id": WORDS}),
+    shape(
         {"type": st.just("compaction"), "content": st.none() | WORDS, "encrypted_content": st.none() | WORDS},
         optional={"signature": WORDS},
     ),
 )
-USAGES = st.fixed_dictionaries(
+USAGES = shape(
     {"input_tokens": COUNTS, "output_tokens": COUNTS},
     optional={
         "cache_creation_input_tokens": st.none() | COUNTS,
         "cache_read_input_tokens": st.none() | COUNTS,
-        "cache_creation": st.fixed_dictionaries(
-            {"ephemeral_5m_input_tokens": COUNTS, "ephemeral_1h_input_tokens": COUNTS}
-        ),
-        "server_tool_use": st.none() | st.fixed_dictionaries({"web_search_requests": COUNTS}),
-        "output_tokens_details": st.fixed_dictionaries({"thinking_tokens": COUNTS}),
+        "cache_creation": shape({"ephemeral_5m_input_tokens": COUNTS, "ephemeral_1h_input_tokens": COUNTS}),
+        "server_tool_use": st.none() | shape({"web_search_requests": COUNTS}),
+        "output_tokens_details": shape({"thinking_tokens": COUNTS}),
         "service_tier": st.just("standard"),
-        "iterations": st.lists(
-            st.fixed_dictionaries({"type": st.just("message"), "input_tokens": COUNTS, "output_tokens": COUNTS})
-        ),
+        "iterations": st.lists(shape({"type": st.just("message"), "input_tokens": COUNTS, "output_tokens": COUNTS})),
     },
 )
-MESSAGE = st.fixed_dictionaries(
+MESSAGE = shape(
     {
         "id": WORDS,
         "type": st.just("message"),
@@ -452,7 +454,7 @@ MESSAGE = st.fixed_dictionaries(
     optional={
         "model": WORDS,
         "stop_details": st.none(),
-        "container": st.none() | st.fixed_dictionaries({"id": WORDS, "expires_at": WORDS}),
+        "container": st.none() | shape({"id": WORDS, "expires_at": WORDS}),
         "context_management": st.just({"applied_edits": []}),
     },
 )
@@ -462,7 +464,7 @@ MESSAGE = st.fixed_dictionaries(
 @given(MESSAGE)
 def test_every_body_survives_its_stream(document: Document) -> None:
     """A body's stream adds up to that body, for us and for the SDK, and tells the same outcome."""
-    stream = MESSAGES_SHAPES.stream(document, False)
+    stream = MESSAGES_RENDERING.stream(document, False)
 
     assert document == body_again(document)
     assert MESSAGES.read_body(document) == outcome_of(stream)
@@ -481,8 +483,8 @@ ODD = st.dictionaries(
 @given(ODD, st.lists(ODD, max_size=4))
 def test_odd_content_raises_nothing(document: Document, frames: list[Document]) -> None:
     """Content of any shape gives nothing, or what is asked; it never raises."""
-    stream = MESSAGES_SHAPES.stream({**DOCUMENT, **document, "content": [*frames]}, False)
-    body = MESSAGES_SHAPES.body([Event(b"", "", json.dumps(frame)) for frame in (start(), *frames, END, STOP)])
+    stream = MESSAGES_RENDERING.stream({**DOCUMENT, **document, "content": [*frames]}, False)
+    body = MESSAGES_RENDERING.body([Event(b"", "", json.dumps(frame)) for frame in (start(), *frames, END, STOP)])
 
     assert stream is None or outcome_of(stream).whole
     assert body is None or isinstance(read_json(body), dict)

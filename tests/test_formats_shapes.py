@@ -1,5 +1,7 @@
 """Answers in their other shape: what is read, what is written, and what is too much of a loss."""
 
+from collections.abc import Callable
+
 import pytest
 
 from coo_middleware.core.document import Document, Json, read_json
@@ -85,10 +87,9 @@ def test_members_are_of_the_kind_that_is_needed(value: Json) -> None:
     assert (None, None, None) == tuple(attempt(need, {}) for need in (need_object, need_text, need_objects))
 
 
-def attempt(need: object, members: Document) -> object:
-    assert callable(need)
+def attempt(need: Callable[[Document, str], object], members: Document) -> object:
+    """What is given, None for a loss."""
     try:
         return need(members, "m")
-    except LossError as error:
-        assert str(error).startswith("m is no ")
+    except LossError:
         return None

@@ -120,8 +120,10 @@ def test_the_public_names_are_pinned() -> None:
         "Config",
         "ConfigError",
         "CooContext",
+        "Record",
         "RuntimeStore",
         "StoreError",
+        "Usage",
         "load_config",
         "open_store",
     ] == sorted(coo_middleware.__all__)

@@ -1,13 +1,15 @@
 """No fault of ours and none of the store costs a request: the client gets what the app alone would have sent."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from coo_middleware import COOMiddleware
+from coo_middleware.core.format import Route
 from coo_middleware.core.framing import Event
-from coo_middleware.formats.choices import ChoicesReader
+from coo_middleware.formats.chat import CHAT
 from coo_middleware.stores import Increment, RuntimeStore
 from coo_middleware.stores.memory import MemoryStore
 from tests.asgi import (
@@ -32,7 +34,7 @@ CANARY = "prompt-canary"
 BARE_STREAM = (*CHUNKS[:3], CHUNKS[4])
 
 CALLS = [
-    "coo_middleware.middleware.recognise",
+    "coo_middleware.formats.router.recognise",
     "coo_middleware.middleware._is_marked",
     "coo_middleware.middleware.Target",
     "coo_middleware.context.CooContext.__init__",
@@ -42,7 +44,8 @@ CALLS = [
     "coo_middleware.channels.Content.read",
     "coo_middleware.channels.add_fields",
     "coo_middleware.call.forward_fields",
-    "coo_middleware.call.resize_field",
+    "coo_middleware.call.resize_fields",
+    "coo_middleware.cache.Cache.render",
     "coo_middleware.call.hit_fields",
     "coo_middleware.call.refuse_storing",
     "coo_middleware.call.classify_error",
@@ -50,7 +53,7 @@ CALLS = [
     "coo_middleware.call.Record",
     "coo_middleware.core.plan.Planner.plan",
     "coo_middleware.core.exchange.Exchange.start",
-    "coo_middleware.core.exchange.Exchange.rewrite",
+    "coo_middleware.core.rewriter.Rewriter.rewrite",
     "coo_middleware.core.exchange.Exchange.add",
     "coo_middleware.core.exchange.Exchange.answer",
     "coo_middleware.core.entry.Entry.is_fresh",
@@ -78,7 +81,7 @@ async def test_a_fault_at_each_of_our_calls(
     monkeypatch.setattr(name, fail)
     bodies = [(await again(middleware, body)).body for body in (ask(), ask("another"))]
     app.steps = stream(*BARE_STREAM)
-    streamed = await again(middleware, ask(stream=True))
+    streamed = await again(middleware, ask("streamed", stream=True))
     await middleware.drain()
 
     assert [ANSWER, ANSWER] == bodies
@@ -103,15 +106,14 @@ async def test_a_fault_while_rewriting_loses_no_byte(place: int, monkeypatch: py
     wire = b"".join(BARE_STREAM)
     middleware = COOMiddleware(Script(*stream(*(wire[at : at + 50] for at in range(0, len(wire), 50)))))
     events: list[Event] = []
-    feed = ChoicesReader.feed
 
-    def fail_at_place(reader: ChoicesReader, event: Event) -> None:
+    def fail_at_place(event: Event) -> bytes:
         events.append(event)
         if len(events) == place:
             fail()
-        feed(reader, event)
+        return event.raw
 
-    monkeypatch.setattr(ChoicesReader, "feed", fail_at_place)
+    monkeypatch.setattr("coo_middleware.formats.router.recognise", lambda _: Route(replace(CHAT, strip=fail_at_place), ""))
     client = await call(middleware, ask(stream=True))
 
     assert wire == client.body

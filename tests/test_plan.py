@@ -263,7 +263,7 @@ def test_usage_in_a_stream_is_no_part_of_the_key() -> None:
     """Whether usage is told says how an answer comes; any other option of a stream counts."""
     options: list[Json] = [{"include_usage": True}, {"include_usage": False}, {}]
     told = [digest({**DOCUMENT, "stream": True, "stream_options": each}) for each in options]
-    other = [{"include_obfuscation": False}, {"include_obfuscation": False, "include_usage": True}, None]
+    other: list[Json] = [{"include_obfuscation": False}, {"include_obfuscation": False, "include_usage": True}, None]
     others = [digest({**DOCUMENT, "stream": True, "stream_options": each}) for each in other]
     mute = replace(CHAT, strip=None)
     asking = json.dumps({**DOCUMENT, "stream_options": {"include_usage": True}}).encode()

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from coo_middleware.core.document import Document, Json
     from coo_middleware.core.normalize import Preset
 
-# Names that are left out, that pick a stream, or that may make a request bypass.
-ELSEWHERE = {*CHAT.left_out, "model", "messages", "stream", "store", "plugins"}
+# Names that are left out, that pick a stream or its options, or that may make a request bypass.
+ELSEWHERE = {*CHAT.left_out, "model", "messages", "stream", "stream_options", "store", "plugins"}
 
 texts = st.text(max_size=8) | st.sampled_from(["a", " a", "a\r\n", "e\u0301", "\u00e9", "\u212b", "text", "user"])
 atoms = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-(2.0**52), 2.0**52) | texts
@@ -34,7 +34,7 @@ messages = st.fixed_dictionaries(
     {"role": st.sampled_from(["system", "user", "assistant", "tool"]) | texts},
     optional={"content": texts | st.lists(parts, max_size=2) | values, "name": texts, "tool_calls": values},
 )
-names = st.sampled_from(["temperature", "tools", "response_format", "stream_options", "seed"]) | texts
+names = st.sampled_from(["temperature", "tools", "response_format", "seed"]) | texts
 documents: st.SearchStrategy[Document] = st.builds(
     lambda model, spoken, rest, stream: {**rest, "model": model, "messages": spoken, "stream": stream},
     st.sampled_from(["m", "gpt-4o"]),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from coo_middleware import recorder as module
+from coo_middleware.config import MetricsPolicy
 from coo_middleware.core.outcome import Usage
 from coo_middleware.core.record import Record
 from coo_middleware.outbox import Outbox
@@ -48,7 +49,7 @@ def make_record(key_id: str = "k1", duration: float = 0.25, provider: str = "ope
 
 
 def make_recorder(store: MemoryStore, flush_seconds: float = 10.0, max_keys: int = 2) -> Recorder:
-    return Recorder(Outbox(store), flush_seconds=flush_seconds, max_keys=max_keys)
+    return Recorder(Outbox(store), MetricsPolicy(flush_seconds=flush_seconds, max_keys=max_keys))
 
 
 async def test_records_leave_in_one_batch() -> None:
@@ -224,7 +225,7 @@ def test_each_event_loop_has_its_own_timer(monkeypatch: pytest.MonkeyPatch) -> N
             await store.applied.wait()
 
     asyncio.run(record())
-    monkeypatch.setattr(recorder, "_flush_seconds", 0.001)
+    monkeypatch.setattr(recorder, "_policy", MetricsPolicy(flush_seconds=0.001))
     asyncio.run(record_and_wait())
 
     assert [1] == store.sequences

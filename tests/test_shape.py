@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from coo_middleware.core.document import Document
 from coo_middleware.core.shape import Shape, render, wanted_shape
 from coo_middleware.formats.chat import CHAT
 from coo_middleware.formats.completions import COMPLETIONS
@@ -83,10 +84,10 @@ def test_formats_without_a_rendering_keep_their_shape() -> None:
 
 def test_the_wanted_shape_is_told_by_the_request() -> None:
     """Usage in a stream is a wish where the format knows it, and counts in a stream only."""
-    asking = {"stream_options": {"include_usage": True}}
+    asking: Document = {"stream_options": {"include_usage": True}}
 
-    assert ASKED == wanted_shape(CHAT, {**asking}, stream=True)
+    assert ASKED == wanted_shape(CHAT, asking, stream=True)
     assert STREAM == wanted_shape(CHAT, {"stream_options": {"include_usage": 1}}, stream=True)
     assert STREAM == wanted_shape(CHAT, {"stream_options": None}, stream=True)
-    assert STREAM == wanted_shape(MESSAGES, {**asking}, stream=True)
-    assert BODY == wanted_shape(CHAT, {**asking}, stream=False)
+    assert STREAM == wanted_shape(MESSAGES, asking, stream=True)
+    assert BODY == wanted_shape(CHAT, asking, stream=False)

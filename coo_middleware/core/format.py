@@ -58,7 +58,8 @@ class Format:
     `strip` the bytes of an event without what only that brought.
     `rendering` lets one stored answer serve both shapes.
     `names_model`: the document must name a model unless the path did. `streams`: it streams unless told not to.
-    `ndjson`: its streams are lines of JSON, whatever media type they claim.
+    `ndjson`: its streams are lines of JSON, whatever media type they claim. `untyped`: a request without a media type
+    is JSON.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Format:
     names_model: bool = True
     streams: bool = False
     ndjson: bool = False
+    untyped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from coo_middleware.core.coding import CodingError, decode_content
 from coo_middleware.core.directives import Directives, read_directives
 from coo_middleware.core.document import Document, DocumentError, canonical_json, parse_document
 from coo_middleware.core.format import Format, Route
 from coo_middleware.core.key import SCHEMA, ScopeError, caller_digest, caller_identity, digest_parts, public_query
+from coo_middleware.core.naming import Naming
 from coo_middleware.core.request import Head, Headers, HeadReader, is_json, is_multipart
 from coo_middleware.core.shape import Shape, wanted_shape
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 _LONGEST_MODEL: Final = 256
 _MOST_BYTES: Final = 10_485_760
+_NO_RULES: Final = Naming()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,19 @@ class Plan:
 class Planner:
     """Plans requests by one policy."""
 
-    __slots__ = ("_ask", "_heads", "_limit", "_policy", "_secret")
+    __slots__ = ("_ask", "_heads", "_limit", "_naming", "_policy", "_secret")
 
     def __init__(
-        self, policy: CachePolicy, *, secret: str = "", ask_usage: bool = True, max_bytes: int = _MOST_BYTES
+        self,
+        policy: CachePolicy,
+        naming: Naming = _NO_RULES,
+        *,
+        secret: str = "",
+        ask_usage: bool = True,
+        max_bytes: int = _MOST_BYTES,
     ) -> None:
         self._policy: Final = policy
+        self._naming: Final = naming
         self._heads: Final = HeadReader(policy)
         self._secret: Final = secret.encode()
         self._ask: Final = ask_usage
@@ -81,11 +91,13 @@ class Planner:
         content, document, content_fault = (b"", {}, fault) if fault else self._read(route, head, content)
         stream = route.stream if route.stream is not None else document.get("stream", fmt.streams) is True
         shape = wanted_shape(fmt, document, stream=stream)
+        path = unquote(target.path.decode("latin-1"))
+        provider, model = self._naming.name(route.provider, path, route.model or _model(document))
         bypass = self._policy_fault() or content_fault or fmt.bypass(document) or scope_fault
         return Plan(
             format=fmt,
-            provider=route.provider,
-            model=route.model or _model(document),
+            provider=provider,
+            model=model,
             shape=shape,
             caller=caller,
             directives=read_directives(head.cache_control),
@@ -115,7 +127,7 @@ class Planner:
 
     def _read(self, route: Route, head: Head, content: bytes) -> tuple[bytes, Document, str]:
         """The content decoded, the document in it and "", or an empty one and the reason."""
-        fault = _head_fault(head)
+        fault = _head_fault(route.format, head)
         if fault:
             return content, {}, fault
         try:
@@ -153,12 +165,13 @@ class Planner:
         return digest_parts(parts)
 
 
-def _head_fault(head: Head) -> str:
+def _head_fault(fmt: Format, head: Head) -> str:
     if head.ranged:
         return "range"
     if is_multipart(head):
         return "multipart"
-    return "" if is_json(head) else "content-type"
+    is_assumed = fmt.untyped and not head.content_types
+    return "" if is_assumed or is_json(head) else "content-type"
 
 
 def _member_fault(route: Route, document: Document) -> str:

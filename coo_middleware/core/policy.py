@@ -12,7 +12,14 @@ from coo_middleware.core.normalize import Preset
 StrictSettings: TypeAlias = dict[str, object]
 STRICT: Final[StrictSettings] = {"extra": "forbid", "use_attribute_docstrings": True}
 
-_FINISHED: Final = ("stop", "tool_calls", "function_call", "end_turn", "stop_sequence", "tool_use", "completed")
+# Every provider's words for an answer that ended by itself, at a stop sequence, or in a call of a tool.
+_FINISHED: Final = (
+    *("stop", "tool_calls", "function_call", "completed"),
+    *("end_turn", "stop_sequence", "tool_use"),
+    *("STOP", "COMPLETE", "STOP_SEQUENCE", "TOOL_CALL"),
+    *("FINISH", "FINISHED", "STOP_CRITERIA_MET", "endoftext"),
+    *("eos_token", "eos"),
+)
 
 
 @dataclass(frozen=True, slots=True)

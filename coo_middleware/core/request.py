@@ -34,6 +34,8 @@ _SELECTING: Final = frozenset(
         b"anthropic-beta",
         b"openai-beta",
         b"accept-language",
+        # Cohere v1 streams events instead of lines where this says so.
+        b"accepts",
         b"idempotency-key",
         b"x-amzn-bedrock-accept",
         b"x-amzn-bedrock-guardrailidentifier",

@@ -23,4 +23,4 @@ class RoutePolicy:
     provider: Annotated[str, MaxLen(200)] = ""
     """The provider that such requests are counted for; their model keeps its whole name. Empty: as without the rule."""
     format: Annotated[str, MaxLen(200)] = ""
-    """The wire format that such paths speak (`chat`, `messages`, `tgi`, …), whatever the model. Empty: the path's own."""
+    """The wire format that such paths speak, whatever the model: `chat`, `messages`, `tgi`, … Empty: the path's own."""

@@ -19,11 +19,12 @@ from coo_middleware.formats.decisions import DECISIONS
 from coo_middleware.formats.embeddings import EMBEDDINGS
 from coo_middleware.formats.gemini import GEMINI
 from coo_middleware.formats.gemini_embeddings import GEMINI_EMBEDDINGS
+from coo_middleware.formats.gemini_refused import GEMINI_REFUSED
 from coo_middleware.formats.interactions import INTERACTIONS
 from coo_middleware.formats.invoke import INVOKE
 from coo_middleware.formats.messages import MESSAGES
-from coo_middleware.formats.moderations import MODERATIONS
 from coo_middleware.formats.mistral import AGENTS, FIM, OCR
+from coo_middleware.formats.moderations import MODERATIONS
 from coo_middleware.formats.ollama import OLLAMA_CHAT, OLLAMA_GENERATE
 from coo_middleware.formats.ollama_embeddings import OLLAMA_EMBEDDINGS
 from coo_middleware.formats.refused import REFUSED
@@ -65,6 +66,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     FIM,
     OCR,
     *REFUSED,
+    *GEMINI_REFUSED,
 )
 
 

@@ -44,8 +44,10 @@ class Frames:
 
 
 def reports_error(document: Document) -> bool:
-    """Whether a body or a frame tells of a failure under any status (OpenAI: `error`, Anthropic: its type)."""
-    return document.get("error") is not None or document.get("type") == "error"
+    """Whether a body or a frame tells of a failure under any status (OpenAI: `error`, Anthropic: its type, Mistral and
+    vLLM: its object).
+    """
+    return document.get("error") is not None or "error" in (document.get("type"), document.get("object"))
 
 
 def merge_counts(counts: dict[str, int], usage: Json) -> None:

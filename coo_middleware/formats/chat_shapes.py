@@ -38,7 +38,7 @@ def render_body(events: Sequence[Event]) -> bytes | None:
     """
     try:
         return canonical_json(_assemble(_read_chunks(events)), ordered=True)
-    # Infinite numbers and lone surrogates have no JSON either, and documents may be nested without end.
+    # Infinite numbers and lone surrogates have no JSON either, and a document may be nested deeper than the stack.
     except (ValueError, RecursionError):
         return None
 
@@ -46,7 +46,8 @@ def render_body(events: Sequence[Event]) -> bytes | None:
 def render_stream(document: Document, include_usage: bool) -> bytes | None:
     """The content of a stream of events that adds up to `document`, but for its usage without `include_usage`.
 
-    Each choice comes in one piece, its finish reason in the next. None where that would not add up to `document` again.
+    Each choice comes as its role, its whole message, and its finish reason. None where that would not add up to
+    `document` again.
     """
     try:
         chunks = [canonical_json(chunk, ordered=True) for chunk in _cut(document, include_usage)]
@@ -182,11 +183,21 @@ def _cut(document: Document, include_usage: bool) -> list[Document]:
     return chunks if usage is None else [*chunks, {**head, "choices": [], "usage": usage}]
 
 
-def _cut_choice(choice: Document) -> tuple[Document, Document]:
-    numbered = _change_calls(choice, _number)
-    opening = {name: value for name, value in numbered.items() if name != "message"}
-    opening |= {"delta": numbered["message"], "finish_reason": None}
-    return opening, {"index": choice.get("index"), "delta": {}, "finish_reason": choice.get("finish_reason")}
+def _cut_choice(choice: Document) -> tuple[Document, Document, Document]:
+    """The role with all else that is said once, the message, the end."""
+    message = _change_calls(choice, _number)["message"]
+    delta = dict(message) if isinstance(message, dict) else {}
+    once = {name: value for name, value in choice.items() if name != "message"}
+    # The openai SDK (3.54) counts those twice that come with the first chunk of a second choice.
+    logprobs: Document = {"logprobs": once["logprobs"]} if "logprobs" in once else {}
+    place: Document = {"index": choice.get("index")}
+    opening: Document = {**once, **dict.fromkeys(logprobs), "delta": {"role": delta.pop("role", None)}}
+    middle: Document = {**place, "delta": delta, **logprobs, "finish_reason": None}
+    return (
+        {**opening, "finish_reason": None},
+        middle,
+        {**place, "delta": {}, "finish_reason": choice.get("finish_reason")},
+    )
 
 
 CHAT_RENDERING: Final = Rendering(body=render_body, stream=render_stream)

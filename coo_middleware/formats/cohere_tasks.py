@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from coo_middleware.core.document import Document
     from coo_middleware.core.normalize import Preset
 
+_TEXTS: Final = ("inputs", "text")
+
 
 def read_classify(document: Document) -> Outcome:
     """Judges a whole JSON answer, whose usage is most often classifications and no tokens."""
@@ -46,8 +48,7 @@ def normalize_task(document: Document, preset: Preset) -> Document:
     """The document with the texts that it is about normalized; their outer white space counts."""
     if preset == "strict":
         return document
-    texts = {name: normalize_prompts(document[name], preset) for name in ("inputs", "text") if name in document}
-    return {**document, **texts}
+    return {**document, **{name: normalize_prompts(document[name], preset) for name in _TEXTS if name in document}}
 
 
 COHERE_CLASSIFY: Final = Format(

@@ -130,15 +130,14 @@ def normalize_cohere_v1(document: Document, preset: Preset) -> Document:
     """
     if preset == "strict" or document.get("raw_prompting"):
         return document
-    prose = {
-        name: normalize_content(document[name], preset, frozenset())
-        for name in ("message", "preamble")
-        if name in document
-    }
+    normalized = dict(document)
+    for name in ("message", "preamble"):
+        if name in document:
+            normalized[name] = normalize_content(document[name], preset, frozenset())
     history = document.get("chat_history")
     if isinstance(history, list):
-        prose["chat_history"] = [_normalize_turn(turn, preset) for turn in history]
-    return {**document, **prose}
+        normalized["chat_history"] = [_normalize_turn(turn, preset) for turn in history]
+    return normalized
 
 
 def _normalize_turn(turn: Json, preset: Preset) -> Json:

@@ -130,7 +130,6 @@ def _normalize_part(part: Json, preset: Preset, *, first: bool, last: bool) -> J
     return {"text": text.rstrip(_OUTER) if last else text}
 
 
-# `:countTokens` is no generation and `cachedContents` is the provider's state: neither is here, so both pass untouched.
 GEMINI: Final = Format(
     name="gemini",
     provider="gcp.gemini",

@@ -171,4 +171,6 @@ INVOKE: Final = Format(
     read_stream=InvokeReader,
     error_body=bedrock_error,
     read_fields=read_token_fields,
+    # botocore says what it sends only where it was told to.
+    untyped=True,
 )

@@ -18,7 +18,7 @@ from coo_middleware.formats.answer import (
     usage_of,
 )
 from coo_middleware.formats.errors import anthropic_error
-from coo_middleware.formats.messages_shapes import MESSAGES_SHAPES
+from coo_middleware.formats.messages_shapes import MESSAGES_RENDERING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -223,5 +223,5 @@ MESSAGES: Final = Format(
     read_body=read_message,
     read_stream=MessagesReader,
     error_body=anthropic_error,
-    rendering=MESSAGES_SHAPES,
+    rendering=MESSAGES_RENDERING,
 )

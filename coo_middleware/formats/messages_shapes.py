@@ -59,7 +59,7 @@ _MEMBERS: Final = frozenset(
 
 
 @lossless
-def message_body(events: Sequence[Event]) -> bytes:
+def render_body(events: Sequence[Event]) -> bytes:
     """The message that a stream adds up to. As in the SDK, the counters of `message_delta` are totals, and an absent or
     null one leaves what is known; unlike in the SDK, all of them are taken.
     """
@@ -67,7 +67,7 @@ def message_body(events: Sequence[Event]) -> bytes:
 
 
 @lossless
-def message_stream(document: Document, _: bool) -> bytes:
+def render_stream(document: Document, _: bool) -> bytes:
     """A stream that adds up to a message, each block in one piece. Usage is always a part of it."""
     frames = list(_frames(document))
     if _add_up(frames) != document:
@@ -75,7 +75,7 @@ def message_stream(document: Document, _: bool) -> bytes:
     return write_events(frames)
 
 
-MESSAGES_SHAPES: Final = Rendering(body=message_body, stream=message_stream)
+MESSAGES_RENDERING: Final = Rendering(body=render_body, stream=render_stream)
 
 
 def _add_up(frames: Iterable[Document]) -> Document:
@@ -216,16 +216,19 @@ def _block_frames(index: int, block: Document) -> Iterator[Document]:
     streamed: Document = {name: value for name, value in block.items() if name in empty and value}
     start = {**block, **{name: empty[name] for name in streamed}}
     yield {"type": "content_block_start", "index": index, "content_block": start}
-    for delta in _deltas(kind, streamed):
+    for delta in _deltas(streamed) if kind != "compaction" else _compaction_deltas(block, streamed):
         yield {"type": "content_block_delta", "index": index, "delta": delta}
     yield {"type": "content_block_stop", "index": index}
 
 
-def _deltas(kind: str, streamed: Document) -> Iterator[Document]:
+def _compaction_deltas(block: Document, streamed: Document) -> Iterator[Document]:
+    """One delta with both members: to the SDK one that is not told is null."""
+    if streamed:
+        yield {"type": "compaction_delta", **{name: block[name] for name in _EMPTY["compaction"] if name in block}}
+
+
+def _deltas(streamed: Document) -> Iterator[Document]:
     """What fills a block: citations before their text and a signature after its thought, as on the wire."""
-    if kind == "compaction" and streamed:
-        yield {"type": "compaction_delta", **streamed}
-        return
     if "citations" in streamed:
         for citation in need_objects(streamed, "citations"):
             yield {"type": "citations_delta", "citation": citation}

@@ -18,7 +18,7 @@ from coo_middleware.formats.answer import (
     usage_of,
 )
 from coo_middleware.formats.errors import openai_error
-from coo_middleware.formats.responses_shapes import RESPONSES_SHAPES
+from coo_middleware.formats.responses_shapes import RESPONSES_RENDERING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -178,5 +178,5 @@ RESPONSES: Final = Format(
     read_body=read_response,
     read_stream=ResponsesReader,
     error_body=openai_error,
-    rendering=RESPONSES_SHAPES,
+    rendering=RESPONSES_RENDERING,
 )

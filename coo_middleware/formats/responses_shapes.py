@@ -54,7 +54,7 @@ _BY_CALL: Final = ("function_call", "custom_tool_call", "shell_call", "shell_cal
 
 
 @lossless
-def response_body(events: Sequence[Event]) -> bytes:
+def render_body(events: Sequence[Event]) -> bytes:
     """The response in a stream's last event, with the items that were done where it repeats none of them."""
     frames = read_frames(events)
     last = frames[-1] if frames else {}
@@ -70,7 +70,7 @@ def response_body(events: Sequence[Event]) -> bytes:
 
 
 @lossless
-def response_stream(document: Document, _: bool) -> bytes:
+def render_stream(document: Document, _: bool) -> bytes:
     """A stream that ends with a response, each text in one piece. Usage is always a part of it."""
     _check_end(document)
     identities = [_identity(item) for item in need_objects(document, "output")]
@@ -79,7 +79,7 @@ def response_stream(document: Document, _: bool) -> bytes:
     return write_events({**frame, "sequence_number": place} for place, frame in enumerate(_frames(document)))
 
 
-RESPONSES_SHAPES: Final = Rendering(body=response_body, stream=response_stream)
+RESPONSES_RENDERING: Final = Rendering(body=render_body, stream=render_stream)
 
 
 def _check_end(response: Document) -> None:

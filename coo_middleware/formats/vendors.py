@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -55,6 +55,10 @@ class _ChoicesReader(ChoicesReader):
             for choice in items_of(document.get("choices"))
         ]
         super().take({**document, "choices": [*choices]})
+
+    def outcome(self) -> Outcome:
+        # No `[DONE]` comes in a binary stream, whose checksums tell a cut.
+        return replace(super().outcome(), closed=True)
 
 
 def _read_choices(document: Document) -> Outcome:

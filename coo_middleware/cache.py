@@ -39,7 +39,7 @@ class Cache:
         """The entry's content in the shape that is wanted, None where it cannot be had."""
         if entry.shape == plan.shape:
             return entry.content
-        if entry.usage is None and not plan.shape.stream:
+        if (entry.usage is None or entry.usage.estimated) and not plan.shape.stream:
             # Whoever asks for a body counts on its usage.
             return None
         name = (entry.digest, entry.created, plan.shape)

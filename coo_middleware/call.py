@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from coo_middleware.core.document import read_json
 from coo_middleware.core.entry import Entry, reused_fields
 from coo_middleware.core.exchange import Exchange
 from coo_middleware.core.notice import add_fields, forward_fields, hit_fields, resize_fields
 from coo_middleware.core.record import CacheStatus, ErrorType, Record, classify_error
 from coo_middleware.core.request import Headers
 from coo_middleware.core.storable import refuse_storing
+from coo_middleware.estimator import estimate_usage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from coo_middleware.config import Policy
     from coo_middleware.context import CooContext
     from coo_middleware.core.exchange import Answer
@@ -35,9 +39,30 @@ class Reply:
 class Call:
     """Settles one request once: what is stored, and what is counted for whom."""
 
-    __slots__ = ("_policy", "_recorder", "_started", "asking", "context", "exchange", "fields", "plan", "reply")
+    __slots__ = (
+        "_count",
+        "_policy",
+        "_recorder",
+        "_started",
+        "asking",
+        "context",
+        "exchange",
+        "fields",
+        "plan",
+        "reply",
+    )
 
-    def __init__(self, policy: Policy, plan: Plan, headers: Headers, context: CooContext, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        plan: Plan,
+        headers: Headers,
+        context: CooContext,
+        recorder: Recorder,
+        *,
+        count: Callable[[str], int] | None = None,
+    ) -> None:
+        self._count: Final = count
         self._policy: Final = policy
         self._recorder: Final = recorder
         self._started: Final = time.perf_counter()
@@ -75,7 +100,7 @@ class Call:
 
     def finish(self, now: float, *, raised: bool, disconnected: bool) -> Entry | None:
         """Counts a forwarded request, and gives the entry to store, None when it must not be."""
-        answer, bypass = self.exchange.answer(), self.plan.bypass
+        answer, bypass = self._add_estimate(self.exchange.answer()), self.plan.bypass
         refusal = "exception" if raised else self._refuse(answer)
         error_type = classify_error(answer, raised=raised, disconnected=disconnected)
         self._recorder.counts["bypass." + bypass if bypass else "misses"] += 1
@@ -85,6 +110,21 @@ class Call:
         if bypass != "aborted":
             self._record("bypass" if bypass else "miss", answer.status, answer.outcome.usage, error_type, refusal)
         return None if refusal else self._make_entry(answer, now)
+
+    def _add_estimate(self, answer: Answer) -> Answer:
+        """The answer with an estimate of its usage, where one is wanted and the provider told none."""
+        if self._count is None or answer.outcome.usage is not None or answer.status != 200:
+            return answer
+        request = read_json(self.plan.content)
+        if not isinstance(request, dict):
+            return answer
+        try:
+            usage = estimate_usage(self._count, request, self.exchange.documents())
+        except Exception as error:
+            # The request is counted all the same.
+            self._recorder.report("internal_errors", error)
+            return answer
+        return replace(answer, outcome=replace(answer.outcome, usage=usage))
 
     def _refuse(self, answer: Answer) -> str:
         if self.plan.bypass:

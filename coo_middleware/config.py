@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, TypeAlias, cast
 
 from annotated_types import Ge, Le
 from pydantic import TypeAdapter, ValidationError
@@ -42,6 +42,8 @@ class MetricsPolicy:
     """Ask a streaming OpenAI call for its usage, and take out of the answer what the client did not ask for."""
     max_keys: Annotated[int, Ge(1), Le(1_000_000)] = 1000
     """Provider keys beyond this many are counted under `other`."""
+    estimate_tokens: Literal["off", "o200k_base"] = "off"
+    """Estimate the tokens of answers for which the provider tells none, by this encoding; needs the extra `tokens`."""
     max_models: Annotated[int, Ge(1), Le(1_000_000)] = 1000
     """Models beyond this many are recorded as `other`."""
     flush_seconds: Annotated[float, Ge(0.001), Le(10)] = 0.05

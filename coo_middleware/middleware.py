@@ -14,6 +14,7 @@ from coo_middleware.context import CooContext
 from coo_middleware.core.entry import Entry, EntryError
 from coo_middleware.core.naming import Naming
 from coo_middleware.core.plan import Planner, Target
+from coo_middleware.estimator import open_estimator
 from coo_middleware.formats.router import Router
 from coo_middleware.outbox import Outbox
 from coo_middleware.recorder import Recorder
@@ -71,6 +72,7 @@ class COOMiddleware:
             max_bytes=policy.max_request_bytes,
         )
         self._recorder: Final = Recorder(self._outbox, policy.metrics, on_record)
+        self._count: Final = open_estimator(policy.metrics.estimate_tokens)
         self._now = time.time
 
     @property
@@ -170,7 +172,7 @@ class COOMiddleware:
         plan = self._planner.plan(route, target, content.body, route.bypass or content.fault)
         context = CooContext("bypass" if plan.bypass else "miss", plan.provider, plan.caller)
         scope.setdefault("state", {})["coo"] = context
-        return Call(self.config.policy, plan, target.headers, context, self._recorder)
+        return Call(self.config.policy, plan, target.headers, context, self._recorder, count=self._count)
 
     async def _look_up(self, plan: Plan) -> Entry | None:
         """The stored response that may answer, None when there is none: a store's fault is a miss."""

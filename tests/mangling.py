@@ -1,7 +1,10 @@
 """What is recorded in tests/corpus, in pieces, and what chance makes of it."""
 
 import copy
+import inspect
 import json
+import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -10,7 +13,7 @@ from typing import Any, Final, Literal, get_args
 
 from hypothesis import strategies as st
 
-from coo_middleware.core.document import Json, read_json
+from coo_middleware.core.document import Document, Json, read_json
 from coo_middleware.core.event_stream import EventStreamDecoder
 from coo_middleware.core.format import Format
 from coo_middleware.core.framing import Decoder, Event
@@ -117,6 +120,21 @@ VALUES: Final[st.SearchStrategy[Json]] = st.one_of(
         max_leaves=8,
     ),
 )
+
+
+def invent(fmt: Format) -> st.SearchStrategy[Document]:
+    """Objects made of the words that the format's readers look for, and of odd values."""
+    readers = (fmt.read_body, fmt.read_stream, fmt.bypass, fmt.normalize)
+    sources = {inspect.getsource(sys.modules[reader.__module__]) for reader in readers}
+    words = sorted({word for source in sources for word in re.findall(r'"([\w.:-]+)"', source)})
+    leaves = _ATOMS | st.sampled_from(words)
+    nested = st.recursive(
+        leaves,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(words), inner, max_size=4),
+        max_leaves=8,
+    )
+    # Left to itself, a recursive strategy hardly ever gives a leaf.
+    return st.dictionaries(st.sampled_from(words), leaves | nested, min_size=1, max_size=8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import deque
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from inspect import isawaitable
 from pathlib import Path
@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coo_middleware import COOMiddleware
-from coo_middleware.core.document import Document
 from example_app.loopback import InFlight
 from tests.asgi import read_all
 
@@ -25,6 +24,7 @@ MEDIA: Final = {
     ".ndjson": b"application/x-ndjson",
     ".eventstream": b"application/vnd.amazon.eventstream",
 }
+Arguments = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,16 @@ class Answer:
         return replace(self, pieces=self.pieces[:-1], breaks=breaks)
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A method of an SDK's client, what it is given, and the answer."""
+
+    sdk: str
+    method: str
+    arguments: Arguments
+    answer: Answer
+
+
 def recorded(name: str) -> Answer:
     """An answer of the corpus, by its file's name there."""
     path = CORPUS / name
@@ -52,17 +62,17 @@ def recorded(name: str) -> Answer:
     return Answer(MEDIA[path.suffix], tuple(pieces))
 
 
-def body(document: Document) -> Answer:
+def body(document: Arguments) -> Answer:
     """A whole answer of JSON."""
     return Answer(MEDIA[".json"], (json.dumps(document).encode(),))
 
 
-def lines(*documents: Document) -> Answer:
+def lines(*documents: Arguments) -> Answer:
     """A stream of lines of JSON."""
     return Answer(MEDIA[".ndjson"], tuple(json.dumps(document).encode() + b"\n" for document in documents))
 
 
-def events(*documents: Document, done: bool = False) -> Answer:
+def events(*documents: Arguments, done: bool = False) -> Answer:
     """A stream of events without names, closed by `[DONE]` where the provider does so."""
     datas = [json.dumps(document) for document in documents] + ["[DONE]"] * done
     return Answer(MEDIA[".sse"], tuple(f"data: {data}\n\n".encode() for data in datas))
@@ -100,7 +110,7 @@ class Upstream:
 
 
 async def _play(answer: Answer, send: Send, status: int) -> None:
-    fields = [(b"content-type", answer.media), (b"x-amzn-requestid", b"1")]
+    fields = [(b"content-type", answer.media)]
     await send({"type": "http.response.start", "status": status, "headers": fields})
     for piece in answer.pieces:
         await send({"type": "http.response.body", "body": piece, "more_body": True})

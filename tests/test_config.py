@@ -28,6 +28,7 @@ from coo_middleware.config import (
     load_config,
     make_config,
 )
+from coo_middleware.core.routes import RoutePolicy
 from coo_middleware.core.policy import CachePolicy
 from coo_middleware.stores import StoreSettings
 
@@ -114,6 +115,8 @@ policy:
     key_headers:
       - x-flavour
     normalize: loose
+    cross_shape: false
+    store_unclosed: true
     store_finish_reasons: [stop]
     max_entry_bytes: 2048
     local_max_bytes: 1024
@@ -121,7 +124,10 @@ policy:
     enabled: false
     include_usage: false
     max_keys: 7
+    estimate_tokens: o200k_base
+    max_models: 8
     flush_seconds: 1
+  routes: [{path: "/x/*", model: "m?", provider: "p", format: tgi}]
   max_request_bytes: 4096
   secret: "s"
 """
@@ -243,11 +249,21 @@ def test_every_field_can_be_set(load: Load) -> None:
                 scope_headers=("x-user",),
                 key_headers=("x-flavour",),
                 normalize="loose",
+                cross_shape=False,
+                store_unclosed=True,
                 store_finish_reasons=("stop",),
                 max_entry_bytes=2048,
                 local_max_bytes=1024,
             ),
-            metrics=MetricsPolicy(enabled=False, include_usage=False, max_keys=7, flush_seconds=1.0),
+            metrics=MetricsPolicy(
+                enabled=False,
+                include_usage=False,
+                max_keys=7,
+                estimate_tokens="o200k_base",
+                max_models=8,
+                flush_seconds=1.0,
+            ),
+            routes=(RoutePolicy("/x/*", "m?", "p", "tgi"),),
             max_request_bytes=4096,
             secret="s",
         ),
@@ -395,6 +411,18 @@ def test_other_scopes_are_refused(scope: str) -> None:
     """A misspelt scope never falls back to another one."""
     expected = "config: policy.cache.scope: must be credentials, shared or header:<name>, got a text"
     assert expected == refusal_of(cache(scope=scope))
+
+
+def test_a_route_names_a_known_format() -> None:
+    """A misspelt format is told with its place and those that are known."""
+    routes = [{"format": "chat"}, {"path": "/x", "format": "chatt"}]
+
+    assert "policy.routes[1].format: must be one of agents, assistants, " in refusal_of({"policy": {"routes": routes}})
+
+
+def test_a_misspelt_name_in_a_route_is_told() -> None:
+    """A name in a list's item is looked for among the names of its kind."""
+    assert "policy.routes[0].modle: " in refusal_of({"policy": {"routes": [{"modle": "m"}]}})
 
 
 @pytest.mark.parametrize("name", ["scope_headers", "key_headers"])
@@ -552,7 +580,7 @@ def properties_of(schema: object, definition: str) -> dict[str, dict[str, object
 def test_the_schema_knows_every_field_and_describes_it() -> None:
     """An editor offers each name, with its sentence, and marks any other."""
     schema = config_schema()
-    sections = (Config, Storage, StorageApi, Policy, MetricsPolicy, CachePolicy, StoreSettings)
+    sections = (Config, Storage, StorageApi, Policy, MetricsPolicy, CachePolicy, RoutePolicy, StoreSettings)
     for section in sections:
         properties = properties_of(schema, section.__name__)
         assert [each.name for each in fields(section)] == list(properties)

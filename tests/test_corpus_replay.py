@@ -13,7 +13,7 @@ from coo_middleware.formats import recognise
 from tests.asgi import KEY, Client, Script, answer, call, make_scope, total
 from tests.test_corpus_formats import (
     CORPUS,
-    EVERY,
+    ROWS,
     Row,
     content_of,
     events_of,
@@ -30,7 +30,6 @@ UNSOUND = {"anthropic/messages/refusal-response.sse", "anthropic/messages/tool-u
 # The mark behind the end of a chat stream is missing, so it may be a stream that was cut there.
 UNCLOSED = {"derived/chat-no-done-marker.sse"}
 
-ROWS = [row for row in EVERY if row["method"] == "POST"]
 STREAMS = [row for row in ROWS if row["framing"] != "json"]
 
 

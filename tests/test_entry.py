@@ -48,6 +48,11 @@ entries = st.builds(
         st.tuples(st.sampled_from([b"Content-Type", b"content-language", b"x-other"]), st.binary(max_size=20))
     ).map(reused_fields),
     content=st.binary(),
+    grace=times,
+    generation=st.integers(0, 2**64 - 1),
+    namespace=st.text(),
+    caller=st.text(),
+    tags=st.lists(st.text("abc:-", min_size=1), max_size=3).map(tuple),
 )
 
 
@@ -66,8 +71,8 @@ def framed(
     tail: bytes = b"",
 ) -> bytes:
     """A frame written by hand, as the module's docstring says that it is."""
-    strings = (DIGEST, provider, b"key", b"model", b"chat", fields, b"{}")
-    head = struct.pack(">4sdd7qB", b"COO\x02", *times, *tokens, -1, -1, -1, -1, -1, flags)
+    strings = (DIGEST, provider, b"key", b"model", b"chat", b"space", b"caller", b"one\ntwo", fields, b"{}")
+    head = struct.pack(">4sdddQ7qB", b"COO\x02", *times, 0.0, 7, *tokens, -1, -1, -1, -1, -1, flags)
     return sealed(head + b"".join(struct.pack(">I", len(each)) + each for each in strings) + tail)
 
 
@@ -151,9 +156,9 @@ def test_frame_of_another_key_is_refused(digest: bytes) -> None:
         (framed(tail=struct.pack(">I", 0)), "lengths"),
         (sealed(framed()[: -16 - 1]), "lengths"),
         (sealed(framed()[: -16 - 4]), "missing"),
-        (sealed(framed()[:77]), "missing"),
-        (sealed(framed()[:76]), "not a whole frame"),
-        (sealed(framed()[:77] + b"\xff\xff\xff\xff" + framed()[81:-16]), "missing"),
+        (sealed(framed()[:93]), "missing"),
+        (sealed(framed()[:92]), "not a whole frame"),
+        (sealed(framed()[:93] + b"\xff\xff\xff\xff" + framed()[97:-16]), "missing"),
     ],
 )
 def test_whole_frame_that_makes_no_sense_is_refused(frame: bytes, reason: str) -> None:

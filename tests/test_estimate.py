@@ -14,8 +14,10 @@ IMAGE: Document = {"url": "data:image/png;base64,iVBORw0KGgo="}
 TOOLS: Json = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
 
 NAMES = st.sampled_from(
-    ["messages", "content", "text", "input", "tools", "arguments", "delta", "choices", "data", "type", "response"]
-    + ["bytes", "token", "generated_text", "x"]
+    [
+        *("messages", "content", "text", "input", "tools", "arguments", "delta", "choices", "data", "type", "response"),
+        *("bytes", "token", "generated_text", "x"),
+    ]
 )
 VALUES: st.SearchStrategy[Json] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.just("response.text.done"),
@@ -176,7 +178,7 @@ def carried(document: Document) -> Document:
         ),
         ([{"output": {"message": {"content": [{"reasoningContent": {"reasoningText": {"text": "r"}}}]}}}], ["r"]),
         ([{"start": {"toolUse": {"name": "f"}}}, {"delta": {"toolUse": {"input": "{"}}}], ["f", "{"]),
-        ([carried({"delta": {"text": "a"}}), carried({"outputText": "b"}), {"bytes": "="}], ["a", "b"]),
+        ([carried({"delta": {"text": "a"}}), carried({"outputText": "b"}), {"bytes": "a"}, {"bytes": "é"}], ["a", "b"]),
         ([{"bytes": b64encode(b"[]").decode()}], []),
         ([{"message": {"content": "a"}, "done": False}, {"response": "b", "thinking": "t"}], ["a", "b", "t"]),
         ([{"event_type": "text-generation", "text": "a"}, {"response": {"text": "a"}}], ["a"]),

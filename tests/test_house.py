@@ -26,6 +26,7 @@ FLOORS = {
     "coo_middleware.config": 3,
     "coo_middleware.context": 4,
     "coo_middleware.cache": 4,
+    "coo_middleware.estimator": 4,
     "coo_middleware.outbox": 4,
     "coo_middleware.recorder": 4.2,
     "coo_middleware.call": 4.5,

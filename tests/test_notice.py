@@ -13,6 +13,7 @@ from coo_middleware.core.directives import Directives
 from coo_middleware.core.entry import Entry
 from coo_middleware.core.notice import add_fields, forward_fields, hit_fields, resize_fields
 from coo_middleware.core.plan import Plan
+from coo_middleware.core.policy import CachePolicy
 from coo_middleware.core.shape import Shape
 from coo_middleware.formats import FORMATS
 
@@ -36,8 +37,10 @@ PLAN = Plan(
     shape=Shape(stream=False),
     caller="anonymous",
     directives=Directives(),
+    policy=CachePolicy(),
     digest=b"\0" * 32,
     bypass="",
+    content=b"",
     asking=None,
 )
 BODY, STREAM = Shape(stream=False), Shape(stream=True)

@@ -89,7 +89,9 @@ def open_coding(value: bytes) -> Coding | None:
 
 
 def decode_content(content: bytes, value: bytes, limit: int) -> bytes:
-    """The whole content without its codings, at most `limit` bytes. Raises CodingError, also where it was cut."""
+    """The whole content without its codings; of a coded one at most `limit` bytes. Raises CodingError, also where it
+    was cut.
+    """
     coding = open_coding(value)
     if coding is None:
         raise CodingError("content-encoding")

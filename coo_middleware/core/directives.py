@@ -16,12 +16,23 @@ _MOST_SECONDS: Final = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Directives:
-    """A request's wishes (RFC 9111 section 5.2.1). `max_age` in seconds, None when it was not said."""
+    """A request's wishes (RFC 9111 section 5.2.1), all times in seconds, None when they were not said.
+
+    `no_write`: reuse, but store nothing. `max_stale` is infinite where any staleness will do. `ttl`, `namespace` and
+    `tags` are for the answer as it is stored.
+    """
 
     no_store: bool = False
     no_cache: bool = False
+    no_write: bool = False
     only_if_cached: bool = False
-    max_age: int | None = None
+    max_age: float | None = None
+    min_fresh: float | None = None
+    max_stale: float | None = None
+    stale_if_error: float | None = None
+    ttl: float | None = None
+    namespace: str = ""
+    tags: tuple[str, ...] = ()
 
 
 NO_WISHES: Final = Directives()

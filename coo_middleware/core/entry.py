@@ -1,9 +1,9 @@
 """A stored response and its frame: versioned, checksummed, with bounds on every length, never a pickle.
 
-Frame, big-endian: magic and version `COO\\x02` · created (float64, seconds since 1970) · lifetime (float64, seconds) ·
-seven token counts in the order of Usage (int64, -1 unknown) · flags (1 streamed, 2 usage asked for, 4 usage known, 8
-estimated) · seven byte strings, each behind its length (uint32): digest, provider, key id, model, format, header
-fields, content · BLAKE2b-128 of all before.
+Frame, big-endian: magic and version `COO\\x02` · created (float64, seconds since 1970) · lifetime and grace
+(float64, seconds) · generation (uint64) · seven token counts in the order of Usage (int64, -1 unknown) · flags (1 streamed, 2 usage asked for, 4 usage known, 8
+estimated) · ten byte strings, each behind its length (uint32): digest, provider, key id, model, format, namespace,
+caller, tags (one a line), header fields, content · BLAKE2b-128 of all before.
 
 The checksum proves that a frame is whole, not who wrote it: one whose insides make no sense is refused all the same.
 """
@@ -21,10 +21,10 @@ from coo_middleware.core.shape import Shape
 
 _MAGIC: Final = b"COO\x02"
 _COUNTS: Final = 7
-_HEAD: Final = struct.Struct(f">4sdd{_COUNTS}qB")
+_HEAD: Final = struct.Struct(f">4sdddQ{_COUNTS}qB")
 _STREAM, _ASKED, _KNOWN, _ESTIMATED = 1, 2, 4, 8
 _LENGTH: Final = struct.Struct(">I")
-_STRINGS: Final = 7
+_STRINGS: Final = 10
 _LATEST: Final = 2.0**40  # seconds, as a time and as a lifetime
 _CHECKSUM_BYTES: Final = 16
 
@@ -41,7 +41,11 @@ class EntryError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stored response. `digest` repeats its cache key; `created` is in seconds since 1970, `ttl` in seconds."""
+    """A stored response. `digest` repeats its cache key; `created` is in seconds since 1970, `ttl` in seconds, and so is
+    `grace`: how long after that it may still answer where stale is better than nothing.
+
+    By `namespace`, `caller`, `model` and `tags` it can be purged; `generation` tells which purges it has outlived.
+    """
 
     digest: bytes
     created: float
@@ -54,12 +58,17 @@ class Entry:
     usage: Usage | None
     headers: Headers
     content: bytes
+    grace: float = 0.0
+    generation: int = 0
+    namespace: str = ""
+    caller: str = ""
+    tags: tuple[str, ...] = ()
 
     def age(self, now: float) -> int:
         """Whole seconds since it was created, never below 0 (RFC 9111 section 4.2.3)."""
         return max(0, int(now - self.created))
 
-    def is_fresh(self, now: float, max_age: int | None = None) -> bool:
+    def is_fresh(self, now: float, max_age: float | None = None) -> bool:
         """Whether it may be reused now, and is no older than `max_age` seconds where that is asked.
 
         One from further ahead than it may live, as a wrong clock makes, is not: it would outlive its time.
@@ -75,8 +84,10 @@ def reused_fields(headers: Headers) -> Headers:
 def pack_entry(entry: Entry) -> bytes:
     """The frame of `entry`, whose headers are `reused_fields`."""
     fields = b"".join(name + b": " + value + b"\n" for name, value in entry.headers)
-    strings = (entry.digest, entry.provider, entry.key_id, entry.model, entry.format, fields, entry.content)
-    parts = [_HEAD.pack(_MAGIC, entry.created, entry.ttl, *_counts(entry.usage), _flags(entry))]
+    names = (entry.provider, entry.key_id, entry.model, entry.format, entry.namespace, entry.caller)
+    strings = (entry.digest, *names, "\n".join(entry.tags), fields, entry.content)
+    times = (entry.created, entry.ttl, entry.grace)
+    parts = [_HEAD.pack(_MAGIC, *times, entry.generation, *_counts(entry.usage), _flags(entry))]
     for string in strings:
         part = string.encode(errors="replace") if isinstance(string, str) else string
         parts += [_LENGTH.pack(len(part)), part]
@@ -89,14 +100,14 @@ def unpack_entry(frame: bytes, digest: bytes) -> Entry:
     body, checksum = frame[:-_CHECKSUM_BYTES], frame[-_CHECKSUM_BYTES:]
     if not frame.startswith(_MAGIC) or len(body) < _HEAD.size or _checksum(body) != checksum:
         raise EntryError("not a whole frame of this version")
-    _, created, ttl, *counts, flags = _HEAD.unpack_from(body)
+    _, created, ttl, grace, generation, *counts, flags = _HEAD.unpack_from(body)
     # A comparison with NaN is false.
-    if not (0 <= created < _LATEST and 0 <= ttl < _LATEST):
+    if not all(0 <= time < _LATEST for time in (created, ttl, grace)):
         raise EntryError("the times are out of range")
     found, *names, fields, content = _read_strings(body)
     if found != digest:
         raise EntryError("the frame belongs to another key")
-    provider, key_id, model, name = map(_read_text, names)
+    provider, key_id, model, name, namespace, caller, tags = map(_read_text, names)
     return Entry(
         digest=found,
         created=created,
@@ -109,6 +120,11 @@ def unpack_entry(frame: bytes, digest: bytes) -> Entry:
         usage=_read_usage(counts, flags),
         headers=_read_fields(fields),
         content=content,
+        grace=grace,
+        generation=generation,
+        namespace=namespace,
+        caller=caller,
+        tags=tuple(tags.split("\n")) if tags else (),
     )
 
 

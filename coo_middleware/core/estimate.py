@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class _Names:
     """The members that are looked at: `roots` at the top, `texts` and `holders` below it; a holder is no text itself.
-
-    `wholes` are read with all their names and values: at the top whatever they are, below it when they are objects.
+    `wholes` are read with all their names and values when they are objects.
     """
 
     roots: frozenset[str]
@@ -32,17 +31,17 @@ class _Names:
     wholes: frozenset[str]
 
 
+# At the top of a request, and read whole whatever they are.
 _DEFINITIONS: Final = frozenset({"documents", "functions", "response_format", "toolConfig", "tool_results", "tools"})
 _CALLS: Final = frozenset({"args", "arguments", "input", "parameters"})
 _ASKED: Final = _Names(
-    roots=_DEFINITIONS
-    | {"chat_history", "content", "contents", "input", "inputText", "inputs", "instances", "instruction"}
+    roots=frozenset({"chat_history", "content", "contents", "input", "inputText", "inputs", "instances", "instruction"})
     | {"instructions", "message", "messages", "preamble", "prompt", "query", "requests", "suffix", "system"}
     | {"systemInstruction", "system_instruction", "texts"},
     texts=frozenset({"arguments", "content", "input", "message", "name", "output", "prompt", "result", "text"}),
     holders=frozenset({"function", "functionCall", "functionResponse", "function_call", "guardContent", "messages"})
     | {"parts", "toolResult", "toolUse", "tool_calls"},
-    wholes=_DEFINITIONS | _CALLS | {"json", "response"},
+    wholes=_CALLS | {"json", "response"},
 )
 _ANSWERED: Final = _Names(
     roots=frozenset({"candidates", "choices", "completion", "completions", "content", "contentBlockDelta"})
@@ -62,7 +61,7 @@ _REPEATS: Final = {"reasoning": "reasoning_content", "generated_text": "token"}
 def texts_of_request(document: Document) -> Iterator[str]:
     """The texts that a request gives the model to read; tools, schemas and arguments as JSON."""
     yield from (_write(document[name]) for name in document if name in _DEFINITIONS)
-    yield from _walk(document, _ASKED.roots - _DEFINITIONS, _ASKED)
+    yield from _walk(document, _ASKED)
 
 
 def texts_of_answer(documents: Iterable[Document]) -> Iterator[str]:
@@ -72,11 +71,11 @@ def texts_of_answer(documents: Iterable[Document]) -> Iterator[str]:
     for document in documents:
         told = _unpack(document)
         if not _repeats(told):
-            yield from _walk(told, _ANSWERED.roots, _ANSWERED)
+            yield from _walk(told, _ANSWERED)
 
 
-def _walk(document: Document, roots: frozenset[str], names: _Names) -> Iterator[str]:
-    pending = [document[name] for name in reversed(document) if name in roots and not _is_repeat(document, name)]
+def _walk(document: Document, names: _Names) -> Iterator[str]:
+    pending = [document[name] for name in reversed(document) if name in names.roots and not _is_repeat(document, name)]
     while pending:
         node = pending.pop()
         if isinstance(node, str):

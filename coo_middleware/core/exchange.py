@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from coo_middleware.core.coding import Coding
+    from coo_middleware.core.document import Document
     from coo_middleware.core.format import Format, Strip
     from coo_middleware.core.framing import Decoder
     from coo_middleware.core.outcome import StreamReader
@@ -157,6 +158,18 @@ class Exchange:
             strange=self._strange,
             outcome=self._add_fields(self._outcome(content)),
         )
+
+    def documents(self) -> list[Document]:
+        """The objects of what was kept: a body, or those of a stream's events."""
+        content = b"".join(self._kept)
+        if self._stream is None:
+            told = read_json(content)
+            items = told if isinstance(told, list) else [told]
+        else:
+            decoder = type(self._stream[0])(self._limit)
+            events = [*decoder.feed(content), *decoder.close()]
+            items = [read_json(event.data) for event in events if event.data is not None]
+        return [item for item in items if isinstance(item, dict)]
 
     def _open_stream(self) -> None:
         """A framing is told by its media type; a format of JSON lines uses several, also those of others."""

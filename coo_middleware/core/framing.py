@@ -26,6 +26,8 @@ class Decoder(Protocol):
 
     broken: bool
 
+    def __init__(self, limit: int) -> None: ...
+
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that `chunk` completes; never raises."""
 

@@ -37,8 +37,9 @@ class Target:
 class Plan:
     """What to do with a request. `digest` is its cache key's, b"" where `bypass` says why there is none.
 
-    `caller` is a short keyed digest of the credentials, fit to be shown. `shape` is what the client wants; `asking`
-    is the content, decoded, with usage asked for, None where the app gets what came.
+    `policy` are the settings for its path. `caller` is a short keyed digest of the credentials, fit to be shown.
+    `shape` is what the client wants. `content` is decoded, b"" where there is none to be read; `asking` is it with
+    usage asked for, None where the app gets what came.
     """
 
     format: Format
@@ -47,8 +48,10 @@ class Plan:
     shape: Shape
     caller: str
     directives: Directives
+    policy: CachePolicy
     digest: bytes
     bypass: str
+    content: bytes
     asking: bytes | None
 
     @property
@@ -101,8 +104,10 @@ class Planner:
             shape=shape,
             caller=caller,
             directives=read_directives(head.cache_control),
+            policy=self._policy,
             digest=b"" if bypass else self._digest(route, target, head, scope, document, stream=stream),
             bypass=bypass,
+            content=content,
             asking=fmt.ask(content, document) if self._ask and stream and fmt.ask else None,
         )
 

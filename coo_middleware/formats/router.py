@@ -21,8 +21,9 @@ FORMAT_NAMES: Final = tuple(sorted(_NAMES))
 
 
 class Router:
-    """Recognises paths by the rules of one policy, and by their end where no rule with a format fits. A rule's format is
-    one of FORMAT_NAMES.
+    """Recognises paths by the rules of one policy, and by their end where no rule with a format fits.
+
+    A rule's format is one of FORMAT_NAMES.
     """
 
     __slots__ = ("_rules",)

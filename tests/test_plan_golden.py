@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from coo_middleware.core.policy import CachePolicy
-from coo_middleware.formats import FORMATS
+from coo_middleware.formats import recognise
 from tests.plans import make_plan
 
 TESTS = Path(__file__).parent
@@ -20,14 +21,13 @@ GOLDEN = TESTS / "golden" / "keys.json"
 
 def golden_keys() -> dict[str, str]:
     """The key of each request in tests/golden/keys.json, as it is now."""
-    formats = {fmt.name: fmt for fmt in FORMATS}
     return {
         each["name"]: make_plan(
             content=each["content"].encode(),
             headers=[(name.encode(), value.encode()) for name, value in each["headers"]],
             query=each["query"].encode(),
             path=each["path"].encode(),
-            fmt=formats[each["format"]],
+            route=recognise(unquote(each["path"])),
             policy=CachePolicy(**each["policy"]),
             secret=each["secret"],
         ).key
@@ -37,6 +37,15 @@ def golden_keys() -> dict[str, str]:
 
 def held_keys() -> dict[str, str]:
     return {each["name"]: each["key"] for each in json.loads(GOLDEN.read_text())}
+
+
+def test_every_request_is_of_its_format() -> None:
+    """The path of each request speaks the format that it is said to speak."""
+    routes = [recognise(unquote(each["path"])) for each in json.loads(GOLDEN.read_text())]
+
+    assert [each["format"] for each in json.loads(GOLDEN.read_text())] == [
+        route and route.format.name for route in routes
+    ]
 
 
 def test_keys_are_held() -> None:

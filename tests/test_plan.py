@@ -327,6 +327,7 @@ def test_coded_content_has_the_key_of_what_it_stands_for() -> None:
         (gzip.compress(b" " * 10_485_761), "too-large"),
         (gzip.compress(b"{"), "not-json"),
     ],
+    ids=["cut", "not coded", "grows", "no JSON"],
 )
 def test_content_that_cannot_be_decoded_bypasses(content: bytes, reason: str) -> None:
     """Content that is not in its coding, is cut, or grows beyond the bound is the app's to judge."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cachetools import LRUCache
 
 from coo_middleware.core.entry import pack_entry, unpack_entry
+from coo_middleware.core.sealing import Sealer
 from coo_middleware.core.shape import Shape, render
+from coo_middleware.purge_view import PurgeView
 from coo_middleware.stores.local import LocalLevel
 
 if TYPE_CHECKING:
@@ -15,25 +18,44 @@ if TYPE_CHECKING:
     from coo_middleware.core.plan import Plan
     from coo_middleware.stores import RuntimeStore
 
+_PLAIN: Final = Sealer()
+
 
 class Cache:
     """Entries in `store`, and in up to `local_max_bytes` of this process in front of a store that is elsewhere. A
-    quarter as much again may hold what was made of entries for clients that want another shape.
+    quarter as much again may hold what was made of entries for clients that want another shape. In the store they lie
+    as `sealer` has it, in the process as they are.
     """
 
-    __slots__ = ("_local", "_renditions", "_store")
+    __slots__ = ("_local", "_purges", "_renditions", "_sealer", "_store")
 
-    def __init__(self, store: RuntimeStore, local_max_bytes: int) -> None:
+    def __init__(self, store: RuntimeStore, local_max_bytes: int, sealer: Sealer = _PLAIN) -> None:
         self._store: Final = store
+        self._sealer: Final = sealer
+        self._purges: Final = PurgeView(store)
         self._renditions: Final[LRUCache[tuple[bytes, float, Shape], bytes]] = LRUCache(local_max_bytes // 4, len)
         self._local: Final = LocalLevel(local_max_bytes) if local_max_bytes and not store.in_process else None
 
     async def look_up(self, plan: Plan) -> Entry | None:
-        """The entry under the plan's key, fresh or not. Raises StoreError, and EntryError for what is no entry."""
-        if self._local is None:
-            frame = await self._store.get_cache(plan.key)
-            return unpack_entry(frame, plan.digest) if frame else None
-        return self._local.get(plan.digest) or await self._fetch(plan, self._local)
+        """The entry under the plan's key, fresh or not, that was not purged. Raises StoreError, and EntryError for what
+        is no entry.
+        """
+        await self._purges.refresh()
+        entry = self._local.get(plan.digest) if self._local else None
+        if entry is not None and await self._purges.allows(entry):
+            return entry
+        for name in self._sealer.names(plan.key):
+            entry = await self._fetch(name, plan.digest)
+            if entry is not None and await self._purges.allows(entry):
+                return entry
+        return None
+
+    async def begin(self) -> int:
+        """The generation of the entry that a request makes which begins now: an answer that is under way while it is
+        purged does not outlive that.
+        """
+        await self._purges.refresh()
+        return self._purges.purges.generation
 
     def render(self, plan: Plan, entry: Entry) -> bytes | None:
         """The entry's content in the shape that is wanted, None where it cannot be had."""
@@ -52,19 +74,41 @@ class Cache:
 
     def keep(self, entry: Entry) -> None:
         """Puts an entry that is about to be stored into the first level, where it will not outlive the stored one."""
-        if self._local is not None:
-            self._local.put(entry, entry.ttl)
+        entry = self._date(entry)
+        if self._local is not None and not self._purges.purges.is_purged(entry):
+            self._local.put(entry, entry.ttl + entry.grace)
 
     async def store(self, key: str, entry: Entry) -> None:
-        """Stores the entry for its lifetime. Raises StoreError."""
-        await self._store.set_cache(key, pack_entry(entry), entry.ttl)
+        """Stores the entry for its lifetime, unless it was purged before it was complete. Raises StoreError."""
+        await self._purges.refresh()
+        entry = self._date(entry)
+        if self._purges.purges.is_purged(entry):
+            return
+        name = self._sealer.name(key)
+        await self._store.set_cache(name, self._sealer.seal(pack_entry(entry), name.encode()), entry.ttl + entry.grace)
 
-    async def _fetch(self, plan: Plan, local: LocalLevel) -> Entry | None:
+    async def _fetch(self, name: str, digest: bytes) -> Entry | None:
+        local = self._local
+        if local is None:
+            sealed = await self._store.get_cache(name)
+            return self._open(sealed, name, digest) if sealed else None
         asked = local.clock()
-        found = await self._store.get_cache_with_ttl(plan.key)
+        found = await self._store.get_cache_with_ttl(name)
+        newer = local.get(digest)
+        if newer is not None:
+            # Made here while the store was asked.
+            return newer
         if found is None or not found[0]:
             return None
-        entry = unpack_entry(found[0], plan.digest)
-        if found[1] > 0:
+        entry = self._open(found[0], name, digest)
+        if self._purges.purges.is_purged(entry):
+            local.forget(digest)
+        elif found[1] > 0:
             local.put(entry, found[1], asked)
         return entry
+
+    def _date(self, entry: Entry) -> Entry:
+        return entry if entry.generation else replace(entry, generation=self._purges.purges.generation)
+
+    def _open(self, sealed: bytes, name: str, digest: bytes) -> Entry:
+        return unpack_entry(self._sealer.open(sealed, name.encode()), digest)

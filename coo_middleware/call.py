@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Final
 from coo_middleware.core.document import read_json
 from coo_middleware.core.entry import Entry, reused_fields
 from coo_middleware.core.exchange import Exchange
-from coo_middleware.core.notice import add_fields, forward_fields, hit_fields, resize_fields
+from coo_middleware.core.freshness import judge
+from coo_middleware.core.notice import (
+    add_fields,
+    follower_fields,
+    forward_fields,
+    hit_fields,
+    resize_fields,
+    shared_fields,
+    spare_fields,
+)
 from coo_middleware.core.record import CacheStatus, ErrorType, Record, classify_error
 from coo_middleware.core.request import Headers
-from coo_middleware.core.storable import refuse_storing
+from coo_middleware.core.steering import answer_wishes, effective_grace, effective_tags, effective_ttl
+from coo_middleware.core.storable import refuse_fields, refuse_storing
 from coo_middleware.estimator import estimate_usage
 
 if TYPE_CHECKING:
@@ -21,9 +31,14 @@ if TYPE_CHECKING:
     from coo_middleware.config import Policy
     from coo_middleware.context import CooContext
     from coo_middleware.core.exchange import Answer
+    from coo_middleware.core.freshness import Fwd
     from coo_middleware.core.outcome import Usage
     from coo_middleware.core.plan import Plan
     from coo_middleware.recorder import Recorder
+
+# Beside every status from 500 on; 0 is no answer at all.
+_FAILED: Final = frozenset({0, 408, 429})
+_COUNTS: Final[dict[CacheStatus, str]] = {"hit": "hits", "stale": "stale", "collapsed": "collapsed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +49,7 @@ class Reply:
     headers: Headers
     content: bytes
     entry: Entry | None = None
+    cache_status: CacheStatus = "hit"
 
 
 class Call:
@@ -41,15 +57,21 @@ class Call:
 
     __slots__ = (
         "_count",
+        "_ended",
+        "_headers",
         "_policy",
         "_recorder",
+        "_spare",
         "_started",
+        "answer",
         "asking",
         "context",
         "exchange",
-        "fields",
+        "fwd",
+        "is_refresh",
         "plan",
         "reply",
+        "revalidates",
     )
 
     def __init__(
@@ -63,53 +85,126 @@ class Call:
         count: Callable[[str], int] | None = None,
     ) -> None:
         self._count: Final = count
+        self._headers: Final = headers
         self._policy: Final = policy
         self._recorder: Final = recorder
         self._started: Final = time.perf_counter()
+        self._ended = 0.0
+        self._spare: tuple[Entry, bytes] | None = None
         self.plan: Final = plan
         self.context: Final = context
-        self.fields: Final = forward_fields(plan)
+        self.fwd: Fwd = "miss"
+        self.is_refresh = False
+        self.revalidates = False
         self.reply: Reply | None = None
+        self.answer: Answer | None = None
         # What the app gets where usage is asked for.
         self.asking: Final = _resize(plan.asking, headers)
-        strip = plan.format.strip if plan.asking is not None else None
+        strip = plan.format.strip if plan.asked.usage else None
         self.exchange: Final = Exchange(
-            plan.format, policy.cache.max_entry_bytes, streams=plan.shape.stream, strip=strip
+            plan.format, plan.policy.max_entry_bytes, streams=plan.shape.stream, strip=strip
         )
+
+    def make_refresh(self, context: CooContext) -> Call:
+        """A call that asks for the same on nobody's behalf."""
+        call = Call(self._policy, self.plan, self._headers, context, self._recorder, count=self._count)
+        call.is_refresh = True
+        return call
 
     def find_reply(self, entry: Entry | None, content: bytes | None, now: float) -> None:
         """Sets `reply` when `entry` may answer with `content`, or nothing stored may and the client wants nothing else
         (RFC 9111 section 5.2.1.7).
         """
         if entry is not None and content is not None:
-            self.reply = Reply(200, hit_fields(entry, now, self.plan.shape, len(content)), content, entry)
-        elif self.plan.directives.only_if_cached:
-            body = self.plan.format.error_body(504, "only-if-cached was asked for, and no fresh response is stored")
-            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-            self.reply = Reply(504, add_fields(headers, self.fields, rewritten=False), body)
+            verdict = judge(entry, self.plan.directives, self.plan.policy, now)
+            self.fwd = verdict.fwd
+            if verdict.serves:
+                status: CacheStatus = "hit" if verdict.fwd == "request" else "stale"
+                fields = hit_fields(entry, now, self.plan.shape, len(content))
+                self.revalidates = verdict.revalidates and not self.plan.directives.only_if_cached
+                self.reply = Reply(200, fields, content, entry, status)
+                return
+            self._spare = (entry, content) if verdict.spares else None
+        if self.plan.directives.only_if_cached:
+            self.reply = self._refuse_forwarding()
+
+    def spares(self, status: int = 0) -> bool:
+        """Whether a stale response answers in place of a failure with that status, 0 for an exception."""
+        return self._spare is not None and (status >= 500 or status in _FAILED)
+
+    def make_spare_reply(self, status: int, now: float) -> Reply | None:
+        """That stale response, None where there is none."""
+        if self._spare is None:
+            return None
+        entry, content = self._spare
+        fields = spare_fields(entry, now, self.plan.shape, len(content), status)
+        return Reply(200, fields, content, entry, "stale")
+
+    def make_shared_reply(self, entry: Entry, content: bytes) -> Reply:
+        """The response that another request's call has just brought, in the shape that this one wants."""
+        return Reply(200, follower_fields(entry, self.plan, self.fwd, len(content)), content, entry, "collapsed")
+
+    def announce(self, status: int, headers: Headers) -> Headers:
+        """What the answer to this request adds to a header section that begins with `status`."""
+        stored = status == 200 and not self._refuse_early(headers) and not self.plan.directives.no_write
+        return forward_fields(self.plan, self.fwd, stored=stored)
+
+    def tell_shared(self, headers: Headers, *, rewritten: bool) -> list[tuple[bytes, bytes]]:
+        """The header section that another request's call brought, as this one gets it."""
+        return shared_fields(headers, forward_fields(self.plan, self.fwd, collapsed=True), rewritten=rewritten)
+
+    def may_share(self, headers: Headers) -> bool:
+        """Whether an answer with that header section may go to other requests with the same key."""
+        return not self._refuse_early(headers)
+
+    def decodes_alike(self, other: Call) -> bool:
+        """Whether both clients take the same content codings."""
+        return _codings(self._headers) == _codings(other._headers)
 
     def finish_reply(self, reply: Reply) -> None:
         """Counts a reused response for the provider and key that once did the work; a refusal is nobody's."""
         if reply.entry is None:
             self._recorder.counts["only_if_cached"] += 1
             return
-        self.context.cache_status = "hit"
-        self.context.provider, self.context.key_id = reply.entry.provider, reply.entry.key_id
-        self._recorder.counts["hits"] += 1
-        self._record("hit", 200, reply.entry.usage, "", "hit")
+        self._adopt(reply.cache_status, reply.entry.provider, reply.entry.key_id)
+        self._record(reply.cache_status, 200, reply.entry.usage, "", "hit")
+
+    def end(self) -> None:
+        """The client has what it gets; the record may still have to wait for what the call cost."""
+        self._ended = time.perf_counter()
+
+    def finish_shared(self, leader: Call, *, raised: bool, left: bool) -> None:
+        """Counts a request that was answered by the call of another one, which has been settled."""
+        answer = leader.answer
+        if answer is None:
+            return
+        error_type = "client_disconnect" if left else classify_error(answer, raised=raised, disconnected=False)
+        self._adopt("collapsed", leader.context.provider, leader.context.key_id)
+        self._record("collapsed", answer.status, None if left else answer.outcome.usage, error_type, "collapsed")
 
     def finish(self, now: float, *, raised: bool, disconnected: bool) -> Entry | None:
         """Counts a forwarded request, and gives the entry to store, None when it must not be."""
         answer, bypass = self._add_estimate(self.exchange.answer()), self.plan.bypass
+        self.answer = answer
         refusal = "exception" if raised else self._refuse(answer)
         error_type = classify_error(answer, raised=raised, disconnected=disconnected)
-        self._recorder.counts["bypass." + bypass if bypass else "misses"] += 1
+        self._recorder.counts["bypass." + bypass if bypass else "refreshes" if self.is_refresh else "misses"] += 1
         if refusal and not bypass:
             self._recorder.counts["unstored." + refusal] += 1
         # Without a whole request no provider was asked.
         if bypass != "aborted":
             self._record("bypass" if bypass else "miss", answer.status, answer.outcome.usage, error_type, refusal)
         return None if refusal else self._make_entry(answer, now)
+
+    def _refuse_forwarding(self) -> Reply:
+        body = self.plan.format.error_body(504, "only-if-cached was asked for, and no fresh response is stored")
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        return Reply(504, add_fields(headers, forward_fields(self.plan, self.fwd), rewritten=False), body)
+
+    def _adopt(self, cache_status: CacheStatus, provider: str, key_id: str) -> None:
+        self.context.cache_status = cache_status
+        self.context.provider, self.context.key_id = provider, key_id
+        self._recorder.counts[_COUNTS[cache_status]] += 1
 
     def _add_estimate(self, answer: Answer) -> Answer:
         """The answer with an estimate of its usage, where one is wanted and the provider told none."""
@@ -120,6 +215,9 @@ class Call:
             return answer
         try:
             usage = estimate_usage(self._count, request, self.exchange.documents())
+            if usage is not None and answer.content is None:
+                # What was too long to be kept is not known.
+                usage = replace(usage, output_tokens=None)
         except Exception as error:
             # The request is counted all the same.
             self._recorder.report("internal_errors", error)
@@ -127,28 +225,43 @@ class Call:
         return replace(answer, outcome=replace(answer.outcome, usage=usage))
 
     def _refuse(self, answer: Answer) -> str:
-        if self.plan.bypass:
-            return self.plan.bypass
-        if self.plan.directives.no_store:
-            return "no-store"
+        directives = self.plan.directives
+        if self.plan.bypass or directives.no_store or directives.no_write:
+            return self.plan.bypass or ("no-store" if directives.no_store else "no-write")
         if self.context.is_bypassed:
             return "handler"
-        return refuse_storing(answer, self._policy.cache, stream=self.plan.shape.stream)
+        refusal = refuse_storing(answer, self.plan.policy, stream=self.plan.shape.stream, caller=self.plan.caller)
+        return refusal or ("" if self._find_ttl(answer.headers) > 0 else "ttl")
+
+    def _refuse_early(self, headers: Headers) -> str:
+        """What the header section alone tells against sharing."""
+        if self.plan.bypass or self.plan.directives.no_store or self.context.is_bypassed:
+            return "bypass"
+        return refuse_fields(headers, self.plan.policy, self.plan.caller)
+
+    def _find_ttl(self, headers: Headers) -> float:
+        return effective_ttl(self.plan.policy, self.plan.directives, answer_wishes(headers), self.context.ttl)
 
     def _make_entry(self, answer: Answer, now: float) -> Entry:
-        ttl = self.context.ttl
+        wishes, directives, policy = answer_wishes(answer.headers), self.plan.directives, self.plan.policy
+        context = self.context
+        revalidate, error = context.stale_while_revalidate, context.stale_if_error
         return Entry(
             digest=self.plan.digest,
             created=now,
-            ttl=self._policy.cache.ttl_seconds if ttl is None else ttl,
-            provider=self.context.provider,
-            key_id=self.context.key_id,
+            ttl=self._find_ttl(answer.headers),
+            provider=context.provider,
+            key_id=context.key_id,
             model=answer.outcome.model,
             format=self.plan.format.name,
             shape=self.plan.asked,
             usage=answer.outcome.usage,
             headers=reused_fields(answer.headers),
             content=answer.content or b"",
+            grace=max(effective_grace(policy, wishes, revalidate=revalidate, error=error)),
+            namespace=directives.namespace or policy.namespace,
+            caller=self.plan.caller,
+            tags=effective_tags(directives, wishes, context.tags),
         )
 
     def _record(
@@ -164,7 +277,7 @@ class Call:
             status=status,
             cache_status=cache_status,
             usage=usage,
-            duration=time.perf_counter() - self._started,
+            duration=(self._ended or time.perf_counter()) - self._started,
             error_type=error_type,
             stored=stored,
         )
@@ -173,3 +286,7 @@ class Call:
 
 def _resize(asking: bytes | None, headers: Headers) -> tuple[bytes, Headers] | None:
     return None if asking is None else (asking, resize_fields(headers, len(asking)))
+
+
+def _codings(headers: Headers) -> list[bytes]:
+    return [value for name, value in headers if name.lower() == b"accept-encoding"]

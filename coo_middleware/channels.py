@@ -11,6 +11,7 @@ from coo_middleware.core.notice import add_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from starlette.types import Message, Receive, Send
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from coo_middleware.core.request import Headers
     from coo_middleware.core.rewriter import Rewriter
     from coo_middleware.recorder import Recorder
+
+    Announce: TypeAlias = Callable[[int, Headers], Headers]
 
 LINGER_SECONDS: Final = 5.0
 
@@ -28,7 +31,17 @@ class Content:
     A lost client is only ever seen on that channel: no server raises in `send`.
     """
 
-    __slots__ = ("_limit", "_messages", "_receive", "_size", "body", "fault", "is_delivered", "is_disconnected")
+    __slots__ = (
+        "_limit",
+        "_messages",
+        "_receive",
+        "_size",
+        "body",
+        "fault",
+        "is_delivered",
+        "is_disconnected",
+        "is_whole",
+    )
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive: Final = receive
@@ -37,6 +50,7 @@ class Content:
         self._size = 0
         self.body = b""
         self.fault = ""
+        self.is_whole = False
         self.is_delivered: Callable[[], bool] = bool
         self.is_disconnected = False
 
@@ -45,11 +59,28 @@ class Content:
         chunks: list[bytes] = []
         while await self._read_message(chunks):
             pass
+        self.is_whole = not self.fault
         self.body = b"" if self.fault else b"".join(chunks)
 
     def replace(self, body: bytes) -> None:
         """The app gets `body` for what was read."""
         self._messages = deque([{"type": "http.request", "body": body, "more_body": False}])
+
+    def take(self) -> Message | None:
+        """The next event of what was read, None where all were taken."""
+        message = self._messages.popleft() if self._messages else None
+        if isinstance(message, Exception):
+            raise message
+        return message
+
+    async def is_left(self) -> bool:
+        """Whether the next that is heard of the client is that it has left: for when all it had to say was read."""
+        try:
+            message = await self._receive()
+        except Exception:
+            # It is the app's to be told of, and the app listens to us.
+            return False
+        return bool(message["type"] == "http.disconnect")
 
     async def receive(self) -> Message:
         """The app's `receive`.
@@ -57,9 +88,7 @@ class Content:
         A client that has all it needs hangs up: the openai SDK does so at `[DONE]`. The app would take that for a
         lost client and leave its own end unsaid, so it hears of it a little later, and mostly has ended by then.
         """
-        message = self._messages.popleft() if self._messages else await self._receive()
-        if isinstance(message, Exception):
-            raise message
+        message = self.take() or await self._receive()
         if message["type"] == "http.disconnect":
             if self.is_delivered():
                 await asyncio.sleep(LINGER_SECONDS)
@@ -88,52 +117,54 @@ class Content:
         return bool(message.get("more_body", False))
 
 
-class Watcher:
-    """The app's `send`: every message goes to the client at once, then the exchange sees it."""
+class Watch:
+    """What we make of the messages of one answer: the exchange sees them, and a client that asked for no usage gets
+    them without. A fault of ours is reported and costs the answer its place in the cache, no more. `is_odd`: something
+    came that we do not know.
+    """
 
-    __slots__ = ("_exchange", "_fields", "_recorder", "_rewriter", "_send", "is_disconnected")
+    __slots__ = ("_exchange", "_recorder", "_rewriter", "is_odd")
 
-    def __init__(self, exchange: Exchange, fields: Headers, recorder: Recorder, send: Send) -> None:
+    def __init__(self, exchange: Exchange, recorder: Recorder) -> None:
         self._exchange: Final = exchange
-        self._fields: Final = fields
         self._recorder: Final = recorder
-        self._send: Final = send
         self._rewriter: Rewriter | None = None
-        self.is_disconnected = False
+        self.is_odd = False
 
-    async def send(self, message: Message) -> None:
-        """Forwards `message`; a fault of ours is reported and costs the answer its place in the cache, no more."""
-        if message["type"] == "http.response.body":
-            await self._forward(self._rewrite(message))
-            self._watch(message)
-        elif message["type"] == "http.response.start":
-            await self._forward(self._start(message))
-        else:
-            self._exchange.notice_unknown()
-            await self._forward(message)
+    @property
+    def strips(self) -> bool:
+        """Whether there may be something to take out."""
+        return self._rewriter is not None
 
-    async def _forward(self, message: Message) -> None:
+    def see(self, message: Message) -> bool:
+        """The exchange sees a message, the start before it is forwarded; whether that went well."""
         try:
-            await self._send(message)
-        except OSError:
-            # From ASGI 2.4 on a server may say so when its client has left.
-            self.is_disconnected = True
-            raise
-
-    def _start(self, message: Message) -> Message:
-        try:
-            headers = tuple(message.get("headers", ()))
-            self._exchange.start(message["status"], headers)
-            self._rewriter = self._exchange.rewriter
-            if message.get("trailers"):
-                self._exchange.notice_unknown()
-            return {**message, "headers": add_fields(headers, self._fields, rewritten=self._rewriter is not None)}
+            if message["type"] == "http.response.body":
+                self._exchange.add(bytes(message.get("body", b"")), more=message.get("more_body", False))
+            elif message["type"] == "http.response.start":
+                self._exchange.start(message["status"], tuple(message.get("headers", ())))
+                self._rewriter = self._exchange.rewriter
+                if message.get("trailers"):
+                    self._note_odd()
+            else:
+                self._note_odd()
         except Exception as error:
-            return self._give_up(message, error)
+            self.is_odd = self.is_odd or message["type"] == "http.response.start"
+            self.give_up(message, error)
+            return False
+        return True
 
-    def _rewrite(self, message: Message) -> Message:
+    def tell(self, message: Message, change: Callable[[Headers], list[tuple[bytes, bytes]]]) -> Message:
+        """The start with its header section changed."""
+        try:
+            return {**message, "headers": change(tuple(message.get("headers", ())))}
+        except Exception as error:
+            return self.give_up(message, error)
+
+    def strip(self, message: Message) -> Message:
+        """The message without what was not asked for, the same object where nothing can be. Raises CodingError."""
         rewriter = self._rewriter
-        if rewriter is None:
+        if rewriter is None or message["type"] != "http.response.body":
             return message
         chunk, held = message.get("body", b""), rewriter.held
         try:
@@ -143,15 +174,53 @@ class Watcher:
             raise
         except Exception as error:
             self._rewriter = None
-            return self._give_up({**message, "body": held + chunk} if held else message, error)
+            return self.give_up({**message, "body": held + chunk} if held else message, error)
 
-    def _watch(self, message: Message) -> None:
-        try:
-            self._exchange.add(bytes(message.get("body", b"")), more=message.get("more_body", False))
-        except Exception as error:
-            self._give_up(message, error)
-
-    def _give_up(self, message: Message, error: Exception) -> Message:
+    def give_up(self, message: Message, error: Exception) -> Message:
+        """Reports a fault of ours; the message goes on as it is."""
         self._exchange.notice_unknown()
         self._recorder.report("internal_errors", error)
         return message
+
+    def _note_odd(self) -> None:
+        self.is_odd = True
+        self._exchange.notice_unknown()
+
+
+class Watcher:
+    """The app's `send` where one client alone waits for the answer: every message goes to it at once, then the exchange
+    sees it. `strips`: the client did not ask for usage that the app was asked for.
+    """
+
+    __slots__ = ("_announce", "_send", "_strips", "_watch", "is_disconnected")
+
+    def __init__(self, watch: Watch, announce: Announce, send: Send, *, strips: bool) -> None:
+        self._watch: Final = watch
+        self._announce: Final = announce
+        self._send: Final = send
+        self._strips: Final = strips
+        self.is_disconnected = False
+
+    async def send(self, message: Message) -> None:
+        """Forwards `message`."""
+        if message["type"] == "http.response.body":
+            await self._forward(self._watch.strip(message) if self._strips else message)
+            self._watch.see(message)
+        else:
+            understood = self._watch.see(message) and message["type"] == "http.response.start"
+            await self._forward(self._tell(message) if understood else message)
+
+    def _tell(self, message: Message) -> Message:
+        rewritten = self._strips and self._watch.strips
+        return self._watch.tell(
+            message,
+            lambda headers: add_fields(headers, self._announce(message["status"], headers), rewritten=rewritten),
+        )
+
+    async def _forward(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except OSError:
+            # From ASGI 2.4 on a server may say so when its client has left.
+            self.is_disconnected = True
+            raise

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, TypeAlias, cast
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 from pydantic import TypeAdapter, ValidationError
 
 from coo_middleware.core.policy import STRICT, CachePolicy, StrictSettings
 from coo_middleware.core.routes import RoutePolicy
+from coo_middleware.core.rules import cache_settings
+from coo_middleware.core.sealing import read_key
 from coo_middleware.faults import Fault, Source, explain_name, explain_rule, find_foreign
 from coo_middleware.formats.router import FORMAT_NAMES
 from coo_middleware.stores import StoreSettings, http_address, redis_address
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from coo_middleware.core.document import Json
+    from coo_middleware.faults import FieldPath
 
 ConfigSource: TypeAlias = "str | os.PathLike[str] | Mapping[str, object] | Config | None"
 
+_VARIABLE: Final[dict[str, Json]] = {"type": "string", "pattern": r"\$\{"}
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CHECKS: Final = {"redis": redis_address.find_faults, "http": http_address.find_faults}
 
@@ -60,6 +64,14 @@ class Policy:
     """What is stored and reused."""
     metrics: MetricsPolicy = field(default_factory=MetricsPolicy)
     """What is counted."""
+    on_disconnect: Literal["finish", "cancel"] = "finish"
+    """What becomes of a call when its last client has left: `finish` lets it end, so that its usage is counted and its
+    answer stored; `cancel` ends it."""
+    on_disconnect_max: Annotated[int, Ge(0), Le(1_000_000)] = 100
+    """So many calls may go on without a client at the same time, those that refresh stale responses among them; what
+    comes beyond is cancelled."""
+    on_disconnect_seconds: Annotated[float, Gt(0), Le(86_400)] = 120.0
+    """How long a call may go on without a client before it is cancelled."""
     routes: tuple[RoutePolicy, ...] = ()
     """Which paths speak what, and whose models are whose, where their names do not tell."""
     max_request_bytes: Annotated[int, Ge(1024), Le(1_073_741_824)] = 10_485_760
@@ -141,8 +153,10 @@ def _loosen(member: dict[str, Json]) -> Json:
     member.pop("title", None)
     if "$ref" in member:
         return about | {"anyOf": [member, {"type": "null"}]}
+    if "anyOf" in member:
+        return about | {"anyOf": [*cast("list[Json]", member["anyOf"]), _VARIABLE]}
     if "enum" in member or member["type"] not in {"string", "array"}:
-        return about | {"anyOf": [member, {"type": "string", "pattern": r"\$\{"}]}
+        return about | {"anyOf": [member, _VARIABLE]}
     return about | member
 
 
@@ -195,10 +209,13 @@ def _check(config: Config) -> Iterator[Fault]:
         if route.format and route.format not in FORMAT_NAMES:
             known = ", ".join(FORMAT_NAMES)
             yield Fault(("policy", "routes", place, "format"), f"must be one of {known}, got a text")
+        if route.scope is not None:
+            yield from _check_scope(("policy", "routes", place, "scope"), route.scope)
+        if route.model != "*" and cache_settings(route):
+            refusal = "settings of the cache go by the path alone; give them a rule without a model"
+            yield Fault(("policy", "routes", place, "model"), refusal)
     cache = config.policy.cache
-    name = cache.scope.removeprefix("header:")
-    if cache.scope not in {"credentials", "shared"} and (name == cache.scope or not _TOKEN.fullmatch(name)):
-        yield Fault(("policy", "cache", "scope"), "must be credentials, shared or header:<name>, got a text")
+    yield from _check_scope(("policy", "cache", "scope"), cache.scope)
     for field_name, headers in (("scope_headers", cache.scope_headers), ("key_headers", cache.key_headers)):
         for place, header in enumerate(headers):
             if not _TOKEN.fullmatch(header):
@@ -206,8 +223,19 @@ def _check(config: Config) -> Iterator[Fault]:
                 yield Fault(path, "must be a header's name (letters, digits and hyphens), got a text")
 
 
+def _check_scope(path: FieldPath, scope: str) -> Iterator[Fault]:
+    name = scope.removeprefix("header:")
+    if scope not in {"credentials", "shared"} and (name == scope or not _TOKEN.fullmatch(name)):
+        yield Fault(path, "must be credentials, shared or header:<name>, got a text")
+
+
 def _check_store(runtime: StoreSettings) -> Iterator[Fault]:
     section = ("storage", "runtime")
+    for place, key in enumerate(runtime.encryption_keys):
+        try:
+            read_key(key)
+        except ValueError as error:
+            yield Fault((*section, "encryption_keys", place), str(error))
     if runtime.type in _CHECKS:
         for name, refusal in _CHECKS[runtime.type](runtime):
             yield Fault((*section, name), refusal)

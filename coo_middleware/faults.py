@@ -25,6 +25,7 @@ _RULES: Final = {
     "int_type": "must be a whole number such as 10, without quotes",
     "less_than_equal": "must be at most {le:.12g}",
     "literal_error": "must be one of {expected}",
+    "too_long": "must have at most {max_length} items",
     "string_too_long": "must have at most {max_length} characters",
     "string_type": "must be a text in quotes",
     "tuple_type": "must be a list such as [a, b]",

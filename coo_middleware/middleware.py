@@ -6,18 +6,21 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from coo_middleware.at_rest import open_sealer
 from coo_middleware.cache import Cache
-from coo_middleware.call import Call
-from coo_middleware.channels import Content, Watcher
+from coo_middleware.call import Call, Reply
+from coo_middleware.channels import Content, Watch, Watcher
 from coo_middleware.config import Config, make_config
 from coo_middleware.context import CooContext
 from coo_middleware.core.entry import Entry, EntryError
 from coo_middleware.core.naming import Naming
 from coo_middleware.core.plan import Planner, Target
 from coo_middleware.estimator import open_estimator
+from coo_middleware.flights import Flights
 from coo_middleware.formats.router import Router
 from coo_middleware.outbox import Outbox
 from coo_middleware.recorder import Recorder
+from coo_middleware.sharing import Sharing
 from coo_middleware.stores import RuntimeStore, StoreSettings, open_store
 from coo_middleware.stores.guard import Guard
 
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from coo_middleware.call import Reply
     from coo_middleware.core.format import Route
     from coo_middleware.core.plan import Plan
     from coo_middleware.core.record import Record
@@ -61,7 +63,7 @@ class COOMiddleware:
         self._owns_store: Final = store is None
         self._is_open = False
         self._guarded: Final = _guard(self.store, self.config.storage.runtime)
-        self._cache: Final = Cache(self._guarded, policy.cache.local_max_bytes)
+        self._cache: Final = Cache(self._guarded, policy.cache.local_max_bytes, open_sealer(self.config))
         self._outbox: Final = Outbox(self._guarded, self.config.storage.runtime.journal)
         self._router: Final = Router(policy.routes)
         self._planner: Final = Planner(
@@ -70,8 +72,11 @@ class COOMiddleware:
             secret=policy.secret,
             ask_usage=policy.metrics.include_usage,
             max_bytes=policy.max_request_bytes,
+            routes=policy.routes,
         )
         self._recorder: Final = Recorder(self._outbox, policy.metrics, on_record)
+        self._flights: Final = Flights(self._run_app, policy, self._recorder, self._finish, self._store)
+        self._sharing: Final = Sharing(self._flights, policy, self._cache, self._recorder, self._tell_time)
         self._count: Final = open_estimator(policy.metrics.estimate_tokens)
         self._now = time.time
 
@@ -81,11 +86,15 @@ class COOMiddleware:
         return dict(self._recorder.counts)
 
     async def drain(self) -> None:
-        """Returns when all after-response work so far is done."""
+        """Returns when all after-response work so far is done, calls that go on without a client among it."""
+        await self._flights.drain()
         await self._recorder.drain()
 
     async def close(self) -> None:
-        """Drains, and closes the store unless the caller passed it; a store that cannot is reported."""
+        """Gives calls under way a few seconds to end, drains, and closes the store unless the caller passed it; a store
+        that cannot is reported.
+        """
+        await self._flights.close()
         await self.drain()
         if not self._is_open:
             return
@@ -148,9 +157,23 @@ class COOMiddleware:
         if call is None:
             await self.app(scope, content.receive, send)
         elif call.reply is not None:
+            if call.revalidates:
+                self._sharing.refresh(call, scope, content)
             await self._reply(call, call.reply, send)
-        else:
+        elif not self._sharing.applies(call, content):
             await self._forward(call, scope, content, send)
+        else:
+            done = await self._sharing.answer(call, scope, content, send)
+            if isinstance(done, Reply):
+                await self._reply(call, done, send)
+            elif not done:
+                await self._forward(call, scope, content, send)
+
+    def _tell_time(self) -> float:
+        return self._now()
+
+    async def _run_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
 
     async def _begin(self, route: Route, scope: Scope, content: Content) -> Call | None:
         """The call, None after a fault of ours: then the app answers as if we were not there."""
@@ -184,7 +207,7 @@ class COOMiddleware:
         except Exception as error:
             self._recorder.report("bad_entries" if isinstance(error, EntryError) else "store_errors", error)
             return None
-        return entry if entry is not None and entry.is_fresh(self._now(), wishes.max_age) else None
+        return entry
 
     async def _reply(self, call: Call, reply: Reply, send: Send) -> None:
         try:
@@ -205,7 +228,8 @@ class COOMiddleware:
             asking, scope["headers"] = call.asking
             content.replace(asking)
         content.is_delivered = call.exchange.is_delivered
-        watcher = Watcher(call.exchange, call.fields, self._recorder, send)
+        watch = Watch(call.exchange, self._recorder)
+        watcher = Watcher(watch, call.announce, send, strips=call.asking is not None)
         raised = True
         try:
             await self.app(scope, content.receive, watcher.send)
@@ -217,20 +241,24 @@ class COOMiddleware:
         finally:
             if call.asking is not None:
                 scope["headers"] = headers
-            self._finish(call, raised=raised, disconnected=content.is_disconnected or watcher.is_disconnected)
+            entry = self._finish(call, raised, content.is_disconnected or watcher.is_disconnected)
+            if entry is not None:
+                self._recorder.spawn(self._store(call, entry))
 
-    def _finish(self, call: Call, *, raised: bool, disconnected: bool) -> None:
+    def _finish(self, call: Call, raised: bool, disconnected: bool) -> Entry | None:
+        """Counts a call that has ended, and gives the entry to store."""
         try:
             entry = call.finish(self._now(), raised=raised, disconnected=disconnected)
             if entry is not None:
                 self._cache.keep(entry)
-                self._recorder.spawn(self._store(call.plan.key, entry))
         except Exception as error:
             self._recorder.report("internal_errors", error)
+            return None
+        return entry
 
-    async def _store(self, key: str, entry: Entry) -> None:
+    async def _store(self, call: Call, entry: Entry) -> None:
         try:
-            await self._cache.store(key, entry)
+            await self._cache.store(call.plan.key, entry)
         except Exception as error:
             self._recorder.report("store_errors", error)
 

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.core.record import OUTPUT_TOKENS, Record, count_record
+from coo_middleware.core.record import OUTPUT_TOKENS, TOKENS_SAVED, Record, count_record
 from coo_middleware.stores import StoreAwayError, check_counter
 
 if TYPE_CHECKING:
@@ -61,6 +61,12 @@ class Recorder:
             self._observe(replace(record, provider=key[0], key_id=key[1], model=self._fold_model(record.model)))
         except Exception as error:
             self.report("observer_errors", error)
+
+    def add_saving(self, provider: str, key_id: str, tokens: int) -> None:
+        """Counts tokens that a part of a request did not cost; the request itself has a record of its own."""
+        if self._policy.enabled and tokens:
+            self._outbox.add((*self._fold(provider, key_id), TOKENS_SAVED), float(tokens))
+            self._schedule(self._policy.flush_seconds)
 
     def spawn(self, work: Coroutine[object, object, object]) -> None:
         """Runs after-response work in a task that is held until it is done."""

@@ -54,7 +54,9 @@ Create = Callable[..., Awaitable[Raw]]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One call and what must come of it; a HIT must equal the answer of the step before it."""
+    """One call and what must come of it; a HIT must equal the answer of the step before it, unless it `crosses`: what
+    was stored is a body, and a stream is asked for.
+    """
 
     name: str
     provider: str
@@ -63,6 +65,7 @@ class Step:
     cache: str
     status: int = 200
     generates: bool = True
+    crosses: bool = False
 
     @property
     def tokens(self) -> int:
@@ -123,8 +126,8 @@ def steps(clients: tuple[openai.AsyncOpenAI, openai.AsyncOpenAI, anthropic.Async
         Step("chat, other white space", "openai", chat, PADDED, "HIT"),
         Step("chat, another credential", "openai", theirs, MESSAGES, "MISS"),
         Step("chat, no-store", "openai", chat, MESSAGES | NO_STORE, "BYPASS"),
-        Step("chat, streamed", "openai", chat, MESSAGES | STREAMED, "MISS"),
-        Step("chat, streamed again", "openai", chat, MESSAGES | STREAMED, "HIT"),
+        Step("chat, as a stream", "openai", chat, MESSAGES | STREAMED, "HIT", crosses=True),
+        Step("chat, as a stream again", "openai", chat, MESSAGES | STREAMED, "HIT"),
         Step("chat, upstream says 429", "openai", chat, {**MESSAGES, "model": "fail-429"}, "MISS", 429),
         Step("responses, streamed", "openai", responses, question | STREAMED, "MISS"),
         Step("responses, streamed again", "openai", responses, question | STREAMED, "HIT"),
@@ -132,8 +135,8 @@ def steps(clients: tuple[openai.AsyncOpenAI, openai.AsyncOpenAI, anthropic.Async
         Step("embeddings, again", "openai", embeddings, question, "HIT", generates=False),
         Step("messages", "anthropic", messages, ask, "MISS"),
         Step("messages, again", "anthropic", messages, ask, "HIT"),
-        Step("messages, streamed", "anthropic", messages, ask | STREAMED, "MISS"),
-        Step("messages, streamed again", "anthropic", messages, ask | STREAMED, "HIT"),
+        Step("messages, as a stream", "anthropic", messages, ask | STREAMED, "HIT", crosses=True),
+        Step("messages, as a stream again", "anthropic", messages, ask | STREAMED, "HIT"),
     ]
 
 
@@ -143,7 +146,7 @@ def faults(rows: list[Row], totals: Mapping[str, Mapping[str, float]], calls: in
         step = row.step
         if (row.status, row.cache) != (step.status, step.cache):
             yield f"{step.name}: {row.status} {row.cache} instead of {step.status} {step.cache}"
-        if step.cache == "HIT" and row.value != before.value:
+        if step.cache == "HIT" and not step.crosses and row.value != before.value:
             yield f"{step.name}: the answer differs from the one before it"
         if row.counted != (expected := _counts([step])):
             yield f"{step.name}: counted {dict(row.counted)} instead of {expected}"

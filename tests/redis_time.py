@@ -6,14 +6,14 @@ import secrets
 from typing import TYPE_CHECKING, ClassVar
 
 from coo_middleware.stores.redis import RedisStore
-from coo_middleware.testing import Clock, FullStoreContract, SharedStoreContract
+from coo_middleware.testing import Clock, FullStoreContract, LogContract
 from tests.redis_server import let_pass
 
 if TYPE_CHECKING:
     from coo_middleware.stores import RedisMode
 
 
-class RedisContract(FullStoreContract, SharedStoreContract):
+class RedisContract(FullStoreContract, LogContract):
     """Set `addr`, and `servers`, the URLs of all servers that hold data, before each test."""
 
     mode: ClassVar[RedisMode] = "standalone"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -46,9 +47,10 @@ async def test_a_hot_hit_costs_no_round_trip() -> None:
     """What the store gave once, this process gives itself afterwards."""
     store = Elsewhere()
     cache = Cache(store, 1_000_000)
-    await cache.store(PLAN.key, ENTRY)
+    entry = replace(ENTRY, generation=await cache.begin())
+    await cache.store(PLAN.key, entry)
 
-    assert [ENTRY] * 3 == [await cache.look_up(PLAN) for _ in range(3)]
+    assert [entry] * 3 == [await cache.look_up(PLAN) for _ in range(3)]
     assert 1 == store.asked
 
 
@@ -56,9 +58,10 @@ async def test_an_own_entry_is_there_at_once() -> None:
     """An entry that was kept is found before the store has it."""
     store = Elsewhere()
     cache = Cache(store, 1_000_000)
-    cache.keep(ENTRY)
+    entry = replace(ENTRY, generation=await cache.begin())
+    cache.keep(entry)
 
-    assert ENTRY == await cache.look_up(PLAN)
+    assert entry is await cache.look_up(PLAN)
     assert 0 == store.asked
 
 
@@ -67,17 +70,17 @@ async def test_every_look_up_asks_the_store(local_max_bytes: int, left: float) -
     """Without a first level, or with a store that cannot tell for how long it will have an entry, nothing is kept."""
     store = Elsewhere(left)
     cache = Cache(store, local_max_bytes)
-    cache_only_in_store = Cache(store, 0)
-    await cache_only_in_store.store(PLAN.key, ENTRY)
+    entry = replace(ENTRY, generation=await cache.begin())
+    await Cache(store, 0).store(PLAN.key, entry)
 
-    assert [ENTRY, ENTRY] == [await cache.look_up(PLAN) for _ in range(2)]
+    assert [entry, entry] == [await cache.look_up(PLAN) for _ in range(2)]
     assert (0 if not local_max_bytes else 2) == store.asked
 
 
 async def test_a_store_in_the_process_needs_no_first_level() -> None:
     """A memory store is asked each time and nothing is kept twice."""
     cache = Cache(MemoryStore(), 1_000_000)
-    cache.keep(ENTRY)
+    cache.keep(replace(ENTRY, generation=await cache.begin()))
 
     assert await cache.look_up(PLAN) is None
 

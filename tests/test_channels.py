@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from coo_middleware import channels
-from coo_middleware.channels import Content, Watcher
+from coo_middleware.channels import Content, Watch, Watcher
 from coo_middleware.config import MetricsPolicy
 from coo_middleware.core.exchange import Exchange
 from coo_middleware.core.rewriter import Rewriter
@@ -124,7 +124,8 @@ async def test_a_client_that_has_all_leaves_a_little_later(monkeypatch: pytest.M
 def make_watcher(client: Client, *, strips: bool = False) -> tuple[Watcher, Exchange, Recorder]:
     exchange = Exchange(CHAT, 100_000, strip=CHAT.strip if strips else None)
     recorder = Recorder(Outbox(MemoryStore()), MetricsPolicy())
-    return Watcher(exchange, FIELDS, recorder, client.send), exchange, recorder
+    watch = Watch(exchange, recorder)
+    return Watcher(watch, lambda _status, _headers: FIELDS, client.send, strips=strips), exchange, recorder
 
 
 async def test_messages_go_as_they_came() -> None:

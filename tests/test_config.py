@@ -28,8 +28,8 @@ from coo_middleware.config import (
     load_config,
     make_config,
 )
+from coo_middleware.core.policy import CachePolicy, CallerPolicy
 from coo_middleware.core.routes import RoutePolicy
-from coo_middleware.core.policy import CachePolicy
 from coo_middleware.stores import StoreSettings
 
 CANARY = "hunter2canary"
@@ -102,13 +102,21 @@ storage:
     write_deadline_seconds: 0.4
     probe_seconds: 2
     journal: "j"
+    compress: zstd
+    encryption_keys: ["000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"]
   api:
     api_key: "a"
     max_request_bytes: 2048
 policy:
   cache:
     enabled: false
+    mode: shadow
+    shadow_share: 0.5
     ttl_seconds: 0.5
+    stale_while_revalidate_seconds: 3
+    stale_if_error_seconds: 4
+    collapse_replicas: false
+    collapse_lease_seconds: 9
     namespace: "n"
     scope: "header:x-tenant"
     scope_headers: [x-user]
@@ -116,10 +124,20 @@ policy:
       - x-flavour
     normalize: loose
     cross_shape: false
+    per_input: false
     store_unclosed: true
     store_finish_reasons: [stop]
     max_entry_bytes: 2048
     local_max_bytes: 1024
+    collapse: false
+    collapse_max_followers: 3
+    collapse_wait_seconds: 4
+    callers:
+      controls: [no-cache, x-coo-ttl]
+      max_ttl_seconds: 20
+      max_tags: 3
+      max_name_length: 9
+    compat_headers: true
   metrics:
     enabled: false
     include_usage: false
@@ -129,6 +147,9 @@ policy:
     flush_seconds: 1
   routes: [{path: "/x/*", model: "m?", provider: "p", format: tgi}]
   max_request_bytes: 4096
+  on_disconnect: cancel
+  on_disconnect_max: 5
+  on_disconnect_seconds: 6
   secret: "s"
 """
 
@@ -237,23 +258,37 @@ def test_every_field_can_be_set(load: Load) -> None:
                 write_deadline_seconds=0.4,
                 probe_seconds=2.0,
                 journal="j",
+                compress="zstd",
+                encryption_keys=(bytes(range(32)).hex(),),
             ),
             StorageApi("a", 2048),
         ),
         policy=Policy(
             cache=CachePolicy(
                 enabled=False,
+                mode="shadow",
+                shadow_share=0.5,
                 ttl_seconds=0.5,
+                stale_while_revalidate_seconds=3.0,
+                stale_if_error_seconds=4.0,
+                collapse_replicas=False,
+                collapse_lease_seconds=9.0,
                 namespace="n",
                 scope="header:x-tenant",
                 scope_headers=("x-user",),
                 key_headers=("x-flavour",),
                 normalize="loose",
                 cross_shape=False,
+                per_input=False,
                 store_unclosed=True,
                 store_finish_reasons=("stop",),
                 max_entry_bytes=2048,
                 local_max_bytes=1024,
+                collapse=False,
+                collapse_max_followers=3,
+                collapse_wait_seconds=4.0,
+                callers=CallerPolicy(("no-cache", "x-coo-ttl"), 20.0, 3, 9),
+                compat_headers=True,
             ),
             metrics=MetricsPolicy(
                 enabled=False,
@@ -265,10 +300,63 @@ def test_every_field_can_be_set(load: Load) -> None:
             ),
             routes=(RoutePolicy("/x/*", "m?", "p", "tgi"),),
             max_request_bytes=4096,
+            on_disconnect="cancel",
+            on_disconnect_max=5,
+            on_disconnect_seconds=6.0,
             secret="s",
         ),
     )
     assert isinstance(load(EVERY_FIELD).policy.metrics.flush_seconds, float)
+
+
+ROUTE = """\
+policy:
+  routes:
+    - path: "/x/*"
+      enabled: false
+      ttl_seconds: 9
+      stale_while_revalidate_seconds: 0
+      stale_if_error_seconds: 8
+      scope: "header:X-Team"
+      normalize: loose
+    - {path: "/y/*", ttl_seconds: null, scope: ~}
+"""
+
+
+def test_a_rule_can_set_the_cache(load: Load) -> None:
+    """A rule's settings of the cache are read, and null is as good as saying nothing."""
+    rule = RoutePolicy(
+        path="/x/*",
+        enabled=False,
+        ttl_seconds=9.0,
+        stale_while_revalidate_seconds=0.0,
+        stale_if_error_seconds=8.0,
+        scope="header:X-Team",
+        normalize="loose",
+    )
+
+    assert (rule, RoutePolicy("/y/*")) == load(ROUTE).policy.routes
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ({"scope": "everyone"}, "scope: must be credentials, shared or header:<name>, got a text"),
+        ({"scope": "header:"}, "scope: must be credentials, shared or header:<name>, got a text"),
+        ({"ttl_seconds": 0}, "ttl_seconds: must be greater than 0, got zero"),
+        ({"normalize": "none"}, "normalize: must be one of 'strict', 'text' or 'loose', got a text"),
+        (
+            {"model": "gpt-*", "ttl_seconds": 5},
+            "model: settings of the cache go by the path alone; give them a rule without a model",
+        ),
+    ],
+)
+def test_a_rule_that_cannot_be_followed_is_refused(rule: dict[str, object], text: str) -> None:
+    """A wrong setting of a rule is told with its place."""
+    with pytest.raises(ConfigError) as caught:
+        make_config({"policy": {"routes": [{"path": "/x"}, rule]}})
+
+    assert f"config: policy.routes[1].{text}" == str(caught.value)
 
 
 def names_of(section: object) -> set[str]:
@@ -461,6 +549,26 @@ def test_an_address_is_kept_and_not_shown(store: str, addr: str) -> None:
     assert addr not in repr(config)
 
 
+@pytest.mark.parametrize("key", ["", CANARY, "ab" * 31, "ab" * 32, "€" * 64, "0" * 64])
+def test_an_encryption_key_that_is_none_is_refused_and_not_repeated(key: str) -> None:
+    """A passphrase, a key of another length and a placeholder are told with their place, and how to make a good one."""
+    keys = [bytes(range(32)).hex(), key]
+    expected = (
+        "config: storage.runtime.encryption_keys[1]: must be 32 random bytes in base64 or hexadecimal; "
+        "openssl rand -base64 32 makes one"
+    )
+    assert expected == refusal_of(runtime(encryption_keys=keys))
+
+
+def test_the_number_of_encryption_keys_is_bounded() -> None:
+    """Each further key may cost a miss one more look-up."""
+    keys = [bytes(range(32)).hex()] * 5
+
+    assert "config: storage.runtime.encryption_keys: must have at most 4 items, got a list" == refusal_of(
+        runtime(encryption_keys=keys)
+    )
+
+
 @pytest.mark.parametrize(
     ("store", "addr", "text"),
     [
@@ -490,6 +598,8 @@ SECRETIVE = [
     runtime(type="redis", addr=f"redis://:{CANARY}#@h", password=CANARY),
     runtime(type=CANARY, password=CANARY, max_bytes=CANARY, api_key=[CANARY]),
     runtime(password={CANARY * 2: CANARY}, api_key=CANARY.encode()),
+    runtime(encryption_keys=[CANARY, "00" * 32]),
+    runtime(encryption_keys=[CANARY] * 5),
     {"policy": {"secret": [CANARY], CANARY * 2: CANARY, "cache": CANARY}},
     cache(scope=CANARY, namespace=CANARY * 20, key_headers=[f"{CANARY} x"], normalize=CANARY, ttl_seconds=CANARY),
     {"storage": f"{CANARY}\ud800", "policy": {"metrics": [CANARY]}},
@@ -514,7 +624,10 @@ def test_no_error_repeats_a_value(source: dict[str, object], written: bool, tmp_
 
 def test_no_representation_shows_a_secret() -> None:
     """Settings may be logged."""
-    settings = StoreSettings(type="redis", addr=f"redis://:{CANARY}@h", password=CANARY, api_key=CANARY)
+    keys = (CANARY,)
+    settings = StoreSettings(
+        type="redis", addr=f"redis://:{CANARY}@h", password=CANARY, api_key=CANARY, encryption_keys=keys
+    )
     assert CANARY not in repr(Config(Storage(settings), Policy(secret=CANARY)))
 
 
@@ -580,7 +693,8 @@ def properties_of(schema: object, definition: str) -> dict[str, dict[str, object
 def test_the_schema_knows_every_field_and_describes_it() -> None:
     """An editor offers each name, with its sentence, and marks any other."""
     schema = config_schema()
-    sections = (Config, Storage, StorageApi, Policy, MetricsPolicy, CachePolicy, RoutePolicy, StoreSettings)
+    cache_sections = (CachePolicy, CallerPolicy, RoutePolicy)
+    sections = (Config, Storage, StorageApi, Policy, MetricsPolicy, *cache_sections, StoreSettings)
     for section in sections:
         properties = properties_of(schema, section.__name__)
         assert [each.name for each in fields(section)] == list(properties)

@@ -10,7 +10,8 @@ def test_it_says_what_the_middleware_knows() -> None:
     context = CooContext("miss", "openai", "3f9a")
 
     assert ("miss", "openai", "3f9a") == (context.cache_status, context.provider, context.key_id)
-    assert (None, False) == (context.ttl, context.is_bypassed)
+    assert (None, False, ()) == (context.ttl, context.is_bypassed, context.tags)
+    assert (None, None) == (context.stale_while_revalidate, context.stale_if_error)
 
 
 @pytest.mark.parametrize("seconds", [0.001, 10, 86_400.0, None])
@@ -30,6 +31,40 @@ def test_a_ttl_that_is_none_is_refused(seconds: float) -> None:
         context.ttl = seconds
 
     assert None is context.ttl
+
+
+@pytest.mark.parametrize("name", ["stale_while_revalidate", "stale_if_error"])
+def test_a_grace_is_kept_or_refused(name: str) -> None:
+    """How long an answer may be stale is any time from 0 on, or None; all else raises and changes nothing."""
+    context = CooContext("miss", "openai", "3f9a")
+    for seconds in (0, 0.5, 86_400, None, 7):
+        setattr(context, name, seconds)
+        assert seconds == getattr(context, name)
+    for wrong in (-1, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match=rf"{name}: .* 0 for never"):
+            setattr(context, name, wrong)
+
+    assert {7, None} == {context.stale_while_revalidate, context.stale_if_error}
+
+
+def test_tags_are_kept() -> None:
+    """Any number of printable texts up to the bound are tags."""
+    context = CooContext("miss", "openai", "3f9a")
+    context.tags = ["docs", "Über uns", "x" * 200, *map(str, range(61))]
+
+    assert ("docs", "Über uns") == context.tags[:2]
+    assert 64 == len(context.tags)
+
+
+@pytest.mark.parametrize("tags", ["docs", [""], [" a"], ["a\nb"], ["x" * 201], ["\x00"], list(map(str, range(65)))])
+def test_tags_that_are_none_are_refused(tags: list[str]) -> None:
+    """One text in place of several, an empty, unprintable, too long or too many raise, and nothing changes."""
+    context = CooContext("miss", "openai", "3f9a")
+    context.tags = ["kept"]
+    with pytest.raises(ValueError, match=r"tags: must be up to 64 printable texts"):
+        context.tags = tags
+
+    assert ("kept",) == context.tags
 
 
 def test_bypass_stays() -> None:

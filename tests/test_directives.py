@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coo_middleware.core.directives import Directives, forbids_storing, read_directives
+from coo_middleware.core.directives import Directives, read_directives, read_seconds, split_directives
 
 STRICTEST = Directives(no_store=True, no_cache=True)
 
@@ -29,7 +29,11 @@ spaces = st.text(" \t", max_size=3)
         (b"\tno-cache , max-age=5 ", Directives(no_cache=True, max_age=5)),
         (b"no-store, max-age=60", Directives(no_store=True, max_age=60)),
         (b",, no-store,, max-age=7,", Directives(no_store=True, max_age=7)),
-        (b"max-stale=5, x-ours, y=z", Directives()),
+        (b"min-fresh=3, max-stale=5, x-ours, y=z", Directives(min_fresh=3, max_stale=5)),
+        (b"max-stale", Directives(max_stale=float("inf"))),
+        (b"Max-Stale=0", Directives(max_stale=0)),
+        (b"stale-if-error=60", Directives(stale_if_error=60)),
+        (b"no-transform", Directives()),
         (b'ext="no-store, no-cache"', Directives()),
         (b'ext="a\\"b", no-cache', Directives(no_cache=True)),
         (b'no-store="x"', Directives(no_store=True)),
@@ -63,18 +67,16 @@ def test_wishes_are_read(value: bytes, wishes: Directives) -> None:
 def test_malformed_field_agrees_to_nothing(value: bytes) -> None:
     """A field that does not parse counts as no-store and no-cache, whatever stands in the part that does."""
     assert STRICTEST == read_directives(value)
-    assert forbids_storing(value, shared=False)
+    assert None is split_directives(value)
 
 
-@pytest.mark.parametrize("age", [b"abc", b"-1", b"1.5", b"+1", b'""', b'" 1"', b"1e3"])
-def test_age_that_is_none_means_zero(age: bytes) -> None:
-    """An age that is no number of seconds wants a fresh answer."""
-    assert Directives(no_cache=True) == read_directives(b"max-age=" + age)
-
-
-def test_age_without_argument_means_zero() -> None:
-    """`max-age` alone wants a fresh answer."""
-    assert Directives(no_cache=True) == read_directives(b"max-age")
+@pytest.mark.parametrize("time", [b"", b"=abc", b"=-1", b"=1.5", b"=+1", b'=""', b'=" 1"', b"=1e3"])
+def test_time_that_is_none_is_the_strictest(time: bytes) -> None:
+    """What is no number of seconds, or none at all, wants a fresh answer, or agrees to no stale one."""
+    assert Directives(no_cache=True) == read_directives(b"max-age" + time)
+    assert Directives(no_cache=True) == read_directives(b"min-fresh" + time)
+    assert Directives(stale_if_error=0) == read_directives(b"stale-if-error" + time)
+    assert Directives(max_stale=None if time else float("inf")) == read_directives(b"max-stale" + time)
 
 
 @pytest.mark.parametrize(
@@ -101,10 +103,16 @@ def test_long_ages_are_read(age: bytes, seconds: int) -> None:
         (b"max-age=5, max-age=x", Directives(no_cache=True)),
         (b"max-age, max-age=5", Directives(no_cache=True)),
         (b"no-store, no-store", Directives(no_store=True)),
+        (b"min-fresh=5, min-fresh=60", Directives(min_fresh=60)),
+        (b"min-fresh=5, min-fresh=x", Directives(no_cache=True)),
+        (b"max-stale, max-stale=60, max-stale=5", Directives(max_stale=5)),
+        (b"max-stale=60, max-stale=x", Directives()),
+        (b"stale-if-error=9, stale-if-error=3", Directives(stale_if_error=3)),
+        (b"stale-if-error=9, stale-if-error", Directives(stale_if_error=0)),
     ],
 )
 def test_directive_said_twice_counts_at_its_strictest(value: bytes, wishes: Directives) -> None:
-    """Of two ages the smaller one counts, and one that does not parse is smaller than all."""
+    """Of two times the stricter one counts, and one that does not parse is stricter than all."""
     assert wishes == read_directives(value)
 
 
@@ -118,29 +126,39 @@ def test_neighbours_change_no_wish(neighbours: list[tuple[str, str, str]], age: 
 
 @given(st.binary(max_size=60) | st.text('no-storemax-age=19,"\\ \t', max_size=60).map(str.encode))
 def test_any_bytes_are_read(value: bytes) -> None:
-    """No bytes raise, and an age is never negative nor over 2^31."""
-    age = read_directives(value).max_age
+    """No bytes raise, and no time is negative, nor over 2^31 but for `max-stale` without one."""
+    wishes = read_directives(value)
+    times = [wishes.max_age, wishes.min_fresh, wishes.stale_if_error, wishes.max_stale]
 
-    assert age is None or 0 <= age <= 2**31
-    assert forbids_storing(value, shared=True) or not forbids_storing(value, shared=False)
+    assert [] == [time for time in times if time is not None and not 0 <= time <= 2**31 and time != float("inf")]
+    assert STRICTEST == wishes or split_directives(value) is not None
 
 
 @pytest.mark.parametrize(
-    ("value", "private", "shared"),
+    ("value", "honoured", "wishes"),
     [
-        (b"", False, False),
-        (b"no-cache", False, False),
-        (b"public, max-age=60", False, False),
-        (b"max-age=abc", False, False),
-        (b"no-store", True, True),
-        (b"private", False, True),
-        (b'private=""', False, True),
-        (b'Private="set-cookie"', False, True),
-        (b"max-age=1, NO-STORE", True, True),
-        (b's-maxage="10', True, True),
+        (b"no-store, no-cache, only-if-cached", ["no-cache"], Directives(no_cache=True)),
+        (b"max-age=5, min-fresh=6", ["min-fresh"], Directives(min_fresh=6)),
+        (b"max-age=x", ["no-cache"], Directives()),
+        (b"max-age=x", ["max-age"], Directives(no_cache=True)),
+        (b"max-stale, stale-if-error=5", [], Directives()),
+        (b"?", ["no-store"], Directives(no_store=True)),
+        (b"?", ["max-age"], Directives()),
     ],
 )
-def test_storing_is_forbidden(value: bytes, private: bool, shared: bool) -> None:
-    """`no-store` speaks to every cache, `private` to a shared one only, a malformed field to every one."""
-    assert private == forbids_storing(value, shared=False)
-    assert shared == forbids_storing(value, shared=True)
+def test_only_what_is_honoured_is_read(value: bytes, honoured: list[str], wishes: Directives) -> None:
+    """A directive that is not honoured counts for nothing, also where it or the whole field does not parse."""
+    assert wishes == read_directives(value, honoured)
+
+
+@given(st.integers(0, 2**31))
+def test_seconds_are_read(seconds: int) -> None:
+    """Every whole number of seconds is one."""
+    assert seconds == read_seconds(str(seconds)) == read_seconds(f"000{seconds}")
+
+
+def test_directives_are_split() -> None:
+    """Names come in lower case with each argument, and None where there was none."""
+    expected = {"private": [None], "max-age": ["1", "2"], "x": [""]}
+
+    assert expected == split_directives(b'Private, max-age=1, MAX-AGE="2",, x=""')

@@ -35,6 +35,10 @@ from tests.asgi import (
 )
 from tests.conftest import Serve
 
+# What these tests are about: test_disconnect.py has what becomes of calls that go on without a client.
+CANCELLING = {"policy": {"on_disconnect": "cancel"}}
+INLINE = {"policy": {"on_disconnect": "cancel", "cache": {"collapse": False}}}
+
 
 @pytest.fixture
 def records(monkeypatch: pytest.MonkeyPatch) -> list[Record]:
@@ -90,10 +94,11 @@ async def test_a_raising_app_is_an_error_and_is_not_stored(sent: int, records: l
 def hold() -> tuple[COOMiddleware, Client]:
     """A middleware over an app that stops for ever in mid-stream."""
     app = Script(*stream(*CHUNKS)[:3], asyncio.Event())
-    return COOMiddleware(app), Client(*content(ASK_STREAM))
+    return COOMiddleware(app, CANCELLING), Client(*content(ASK_STREAM))
 
 
 async def check_left(middleware: COOMiddleware, records: list[Record]) -> None:
+    await middleware.drain()
     assert ["client_disconnect"] == [record.error_type for record in records]
     assert (1, 0) == (await total(middleware, "req"), await total(middleware, "errors"))
     assert {"misses": 1, "unstored.exception": 1} == middleware.counts
@@ -123,10 +128,11 @@ async def test_a_cancelled_task_is_recorded(records: list[Record]) -> None:
 
 
 async def leave_mid_stream(app: ASGIApp) -> COOMiddleware:
-    middleware = COOMiddleware(app)
+    middleware = COOMiddleware(app, CANCELLING)
     client = Client(*content(ASK_STREAM))
     client.leave()
     await middleware(make_scope(), client.receive, client.send)
+    await middleware.drain()
     return middleware
 
 
@@ -174,7 +180,7 @@ async def test_a_client_that_hangs_up_at_the_end_it_knows_loses_nothing(records:
 
 async def test_a_server_that_raises_in_send_says_that_the_client_left(records: list[Record]) -> None:
     """From ASGI 2.4 on send() may raise OSError: it reaches the app, and the provider is not blamed."""
-    middleware = COOMiddleware(Script(*stream(*CHUNKS)))
+    middleware = COOMiddleware(Script(*stream(*CHUNKS)), INLINE)
     client = Client(*content(ASK_STREAM))
     client.refusing = BrokenPipeError()
     with pytest.raises(BrokenPipeError):
@@ -234,11 +240,13 @@ def test_uvicorn_and_starlette_tell_of_a_client_that_leaves(
         yield CHUNKS[0]
         await asyncio.Event().wait()
 
-    flight = InFlight(COOMiddleware(StreamingResponse(chunks(), media_type="text/event-stream")))
+    middleware = COOMiddleware(StreamingResponse(chunks(), media_type="text/event-stream"), CANCELLING)
+    flight = InFlight(middleware)
     url = serve(flight) + CHAT
     with httpx.stream("POST", url, content=ASK_STREAM, headers={"content-type": "application/json"}) as response:
         first = next(response.iter_raw())
     portal.call(flight.settled)
+    portal.call(middleware.drain)
 
     assert CHUNKS[0] == first
     assert [("client_disconnect", "incomplete")] == [(record.error_type, record.stored) for record in records]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from coo_middleware.core.entry import Entry, EntryError, pack_entry, reused_fields, unpack_entry
+from coo_middleware.core.entry import Entry, EntryError, pack_entry, peek_entry, reused_fields, unpack_entry
 from coo_middleware.core.outcome import Usage
 from coo_middleware.core.shape import Shape
 
@@ -256,32 +256,19 @@ def test_age_is_whole_seconds(now: float, age: int) -> None:
     assert age == ENTRY.age(now)
 
 
-@pytest.mark.parametrize(
-    ("elapsed", "max_age", "fresh"),
-    [
-        (0, None, True),
-        (9.99, None, True),
-        (10, None, False),
-        (11, None, False),
-        (-9.99, None, True),
-        (-10, None, False),
-        (-3_600, None, False),
-        (5, 5, True),
-        (5.01, 5, False),
-        (0, 0, True),
-        (0.01, 0, False),
-        (-5, 0, True),
-        (11, 2**31, False),
-    ],
-)
-def test_freshness_ends(elapsed: float, max_age: int | None, fresh: bool) -> None:
-    """An entry is fresh for its lifetime and no longer than a client wants, nor when it is from too far ahead."""
-    assert fresh == replace(ENTRY, created=1_000.0).is_fresh(1_000.0 + elapsed, max_age)
+@given(entries, st.binary(max_size=5_000))
+def test_the_beginning_of_a_frame_tells_the_names(entry: Entry, content: bytes) -> None:
+    """All but usage, fields and content is read from as much as holds the names, and from less nothing."""
+    frame = pack_entry(replace(entry, content=content, headers=()))
+    end = len(frame) - len(content) - 16 - 8
+    told = unpack_entry(frame, entry.digest)
+
+    assert replace(told, usage=None, content=b"") == peek_entry(frame) == peek_entry(frame[:end])
+    assert [None] * end == [peek_entry(frame[:length]) for length in range(end)]
 
 
-@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(-(10**6), 10**6))
-def test_entry_is_fresh_for_no_longer_than_two_lifetimes(created: int, ttl: int, now: int) -> None:
-    """Whatever a clock said, the times at which an entry is fresh span less than two lifetimes."""
-    entry = replace(ENTRY, created=created, ttl=ttl)
-
-    assert not (entry.is_fresh(now) and entry.is_fresh(now + 2 * ttl))
+@given(st.binary())
+def test_what_is_no_frame_tells_nothing(head: bytes) -> None:
+    """Any other bytes are no fault."""
+    assert peek_entry(head) is None
+    assert peek_entry(b"COO\x02" + head) is None or len(head) > 100

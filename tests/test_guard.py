@@ -20,8 +20,19 @@ from coo_middleware.testing.calls import OPERATIONS, REQ, Call
 
 CANARY = "prompt-canary"
 READ, WRITE, PROBE = 0.02, 0.04, 0.002
-CALLS: dict[str, Call] = {**OPERATIONS, "get_cache_with_ttl": lambda store: store.get_cache_with_ttl("key")}
-WRITES = {"set_usage", "increment_usage", "set_cache", "delete_cache", "apply"}
+CALLS: dict[str, Call] = {
+    **OPERATIONS,
+    "get_cache_with_ttl": lambda store: store.get_cache_with_ttl("key"),
+    "list_cache": lambda store: store.list_cache(),
+    "append_log": lambda store: store.append_log("log", [b"frame"], keep=1, ttl_seconds=1),
+    "read_log": lambda store: store.read_log("log", "", 0),
+}
+# What a store that is away keeps nobody from.
+CLAIMS: dict[str, Call] = {
+    "claim": lambda store: store.claim("key", "owner", 1),
+    "release": lambda store: store.release("key", "owner"),
+}
+WRITES = {"set_usage", "increment_usage", "set_cache", "delete_cache", "apply", "append_log", "purge", "list_cache"}
 Mood = Callable[[], Awaitable[None]]
 
 
@@ -70,14 +81,14 @@ class MoodyStore(MemoryStore):
 
 
 def moody(name: str) -> Callable[..., Awaitable[object]]:
-    async def operation(store: MoodyStore, *args: object) -> object:
+    async def operation(store: MoodyStore, *args: object, **options: object) -> object:
         await store.touch(name)
-        return await getattr(super(MoodyStore, store), name)(*args)
+        return await getattr(super(MoodyStore, store), name)(*args, **options)
 
     return operation
 
 
-for operation in (*CALLS, "open", "close"):
+for operation in (*CALLS, *CLAIMS, "open", "close"):
     setattr(MoodyStore, operation, moody(operation))
 
 
@@ -121,7 +132,7 @@ def test_guard_covers_every_operation() -> None:
     """No operation of a store is left without a deadline, none of a later day either."""
     operations = {name for name, _ in inspect.getmembers(RuntimeStore, inspect.iscoroutinefunction) if name[0] != "_"}
 
-    assert {*CALLS, "open", "close"} == operations
+    assert {*CALLS, *CLAIMS, "open", "close"} == operations
     assert operations <= set(vars(Guard))
 
 
@@ -134,6 +145,38 @@ async def test_every_operation_has_a_deadline(guard: Guard, store: MoodyStore, n
 
     assert isinstance(caught.value.__cause__, TimeoutError)
     assert 0 == store.at_once
+
+
+@pytest.mark.parametrize("mood", [hang, refuse, break_down, be_busy])
+async def test_claims_are_granted_without_the_store(guard: Guard, store: MoodyStore, mood: Mood) -> None:
+    """A store that does not answer makes everybody a leader, before and after the breaker opens, and costs no error."""
+    await store.claim("key", "another", 600)
+    assert "another" == await guard.claim("key", "owner", 600)
+    store.mood = mood
+    for _ in range(5):
+        assert "owner" == await guard.claim("key", "owner", 600)
+        await guard.release("key", "owner")
+
+    assert guard.is_up is (mood is be_busy)
+    await guard.close()
+
+
+async def test_logs_do_not_speak_against_the_store(guard: Guard, store: MoodyStore) -> None:
+    """A user who may not touch logs, or a reader who waits, leaves the breaker closed; an open one keeps them out."""
+    store.moods = {"append_log": refuse, "read_log": refuse}
+    for name in ("append_log", "read_log") * 5:
+        with pytest.raises(StoreError):
+            await CALLS[name](guard)
+    assert guard.is_up
+    store.mood = refuse
+    await fail(guard)
+    store.calls.clear()
+    for name in ("append_log", "read_log"):
+        with pytest.raises(StoreError, match="out of reach"):
+            await CALLS[name](guard)
+
+    assert not {"append_log", "read_log"} & {*store.calls}
+    await guard.close()
 
 
 async def test_error_of_the_store_passes_as_it_is(guard: Guard, store: MoodyStore) -> None:

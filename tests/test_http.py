@@ -77,6 +77,63 @@ async def test_requests_are_as_the_layout_says(routes: respx.MockRouter, store: 
     }
 
 
+async def test_claims_are_requests_of_their_own(routes: respx.MockRouter, store: HTTPStore) -> None:
+    """A lease is asked for and ended at the path of its key and its owner, and the answer names the leader."""
+    routes.put(f"{BASE}/claim/key/a.1").respond(json={"owner": "b.2"})
+    routes.delete(f"{BASE}/claim/key/a.1").respond(json={})
+    assert "b.2" == await store.claim("key", "a.1", 5)
+    await store.release("key", "a.1")
+
+    assert [{"lease_seconds": 5.0}, None] == [
+        sent(each.request) if each.request.content else None for each in routes.calls
+    ]
+
+
+@pytest.mark.parametrize("status", [404, 405])
+async def test_server_without_leases_makes_everybody_a_leader(
+    routes: respx.MockRouter, store: HTTPStore, status: int
+) -> None:
+    """A storage API that has no such path is no fault: each replica goes on by itself."""
+    routes.route().respond(status, json={"error": "no such path"})
+    await store.release("key", "a.1")
+
+    assert "a.1" == await store.claim("key", "a.1", 5)
+
+
+@pytest.mark.parametrize("document", [{}, {"owner": None}, {"owner": 1}])
+async def test_lease_without_a_leader_is_a_fault(
+    routes: respx.MockRouter, store: HTTPStore, document: dict[str, object]
+) -> None:
+    """An answer that names nobody is refused."""
+    routes.route().respond(json=document)
+
+    with pytest.raises(StoreError, match=r"answered 200; owner: must be a text"):
+        await store.claim("key", "a.1", 5)
+
+
+@pytest.mark.parametrize("status", [404, 405])
+async def test_server_without_purges_keeps_them_as_a_response(
+    routes: respx.MockRouter, store: HTTPStore, status: int
+) -> None:
+    """A storage API that has no such path purges all the same, as by default; it cannot list its responses."""
+    kept: dict[str, object] = {}
+
+    def keep(request: httpx.Request) -> httpx.Response:
+        if request.method == "PUT":
+            kept.update(json.loads(request.content))
+            return httpx.Response(200, json={})
+        return httpx.Response(200 if kept else 404, json=kept or {"value": None})
+
+    routes.route(path__regex="/cache/coo:purges$").mock(side_effect=keep)
+    routes.route().respond(status, json={"error": "no such path"})
+    begin = await store.get_purges(0)
+    generation = await store.purge(["tag:a"])
+
+    assert begin.generation + 1 == generation
+    assert begin.purge(["tag:a"]) == await store.get_purges(begin.generation)
+    assert await store.list_cache() is None
+
+
 async def test_no_key_is_no_header(routes: respx.MockRouter) -> None:
     """Where no api_key is set, no credentials are sent."""
     route = routes.get(f"{BASE}/health").respond(json={})

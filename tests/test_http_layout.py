@@ -15,6 +15,7 @@ from coo_middleware.stores.http_layout import (
     LayoutError,
     Parts,
     cache_path,
+    claim_path,
     counter_path,
     decode_json,
     decode_name,
@@ -88,6 +89,7 @@ def test_ordinary_names_are_readable() -> None:
     assert "/usage/gpt-5.1/team:a/%D0%BA%20b" == counter_path("gpt-5.1", "team:a", "к b")
     assert "/cache/coo:1:ab" == cache_path("coo:1:ab")
     assert "/cache/~" == cache_path("")
+    assert "/claim/coo:1:ab/~YS8x" == claim_path("coo:1:ab", "a/1")
 
 
 @pytest.mark.parametrize("segment", ["~YQ", "~YQ==", "a", "%61"])

@@ -40,7 +40,7 @@ async def test_a_hit_replays_an_answer() -> None:
     scope = make_scope()
     hit = await again(middleware, scope=scope)
 
-    assert (b"coo; fwd=miss", b"MISS") == (miss.fields[b"cache-status"], miss.fields[b"x-coo-cache"])
+    assert (b"coo; fwd=miss; stored", b"MISS") == (miss.fields[b"cache-status"], miss.fields[b"x-coo-cache"])
     assert 200 == hit.status
     assert ANSWER == hit.body
     assert {
@@ -83,11 +83,11 @@ async def test_a_streamed_miss_is_forwarded_message_by_message() -> None:
 
 DIRECTIVES = [
     (b"no-store", b"BYPASS", b"coo; fwd=request; detail=no-store", 200),
-    (b"no-cache", b"MISS", b"coo; fwd=request; detail=no-cache", 200),
-    (b"max-age=4", b"MISS", b"coo; fwd=miss", 200),
+    (b"no-cache", b"MISS", b"coo; fwd=request; stored; detail=no-cache", 200),
+    (b"max-age=4", b"MISS", b"coo; fwd=request; stored", 200),
     (b"max-age=5", b"HIT", b"coo; hit; ttl=5", 200),
     (b"only-if-cached", b"HIT", b"coo; hit; ttl=5", 200),
-    (b"only-if-cached, max-age=1", b"MISS", b"coo; fwd=miss", 504),
+    (b"only-if-cached, max-age=1", b"MISS", b"coo; fwd=request", 504),
 ]
 
 

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from coo_middleware.core.directives import Directives
 from coo_middleware.core.entry import Entry
-from coo_middleware.core.notice import add_fields, forward_fields, hit_fields, resize_fields
+from coo_middleware.core.notice import (
+    add_fields,
+    forward_fields,
+    hit_fields,
+    resize_fields,
+    shared_fields,
+    spare_fields,
+)
 from coo_middleware.core.plan import Plan
 from coo_middleware.core.policy import CachePolicy
 from coo_middleware.core.shape import Shape
@@ -46,7 +53,8 @@ PLAN = Plan(
 BODY, STREAM = Shape(stream=False), Shape(stream=True)
 # RFC 9211 section 2: members are parameters of an item (RFC 8941); `detail` is a token here.
 CACHE_STATUS = re.compile(
-    rb"coo; (?:hit; ttl=\d+|fwd=(?:miss|bypass|request)(?:; detail=[A-Za-z*][!#-'*+.^-z|~:/\w-]*)?)"
+    rb"coo; (?:hit; ttl=-?\d+|fwd=(?:miss|bypass|request|stale)(?:; fwd-status=\d+)?(?:; stored)?(?:; collapsed)?"
+    rb"(?:; detail=[A-Za-z*][!#-'*+.^-z|~:/\w-]*)?)"
 )
 
 
@@ -70,10 +78,10 @@ def test_reused_stream_tells_no_length() -> None:
 
 @pytest.mark.parametrize(
     ("now", "age", "ttl"),
-    [(990.0, b"0", b"20"), (1_009.9, b"9", b"0"), (1_010.0, b"10", b"0"), (2_000.0, b"1000", b"0")],
+    [(990.0, b"0", b"20"), (1_009.9, b"9", b"0"), (1_010.0, b"10", b"0"), (2_000.0, b"1000", b"-990")],
 )
-def test_age_and_ttl_are_never_negative(now: float, age: bytes, ttl: bytes) -> None:
-    """Neither a clock that went back nor an entry past its time makes a number negative."""
+def test_an_age_is_never_negative(now: float, age: bytes, ttl: bytes) -> None:
+    """A clock that went back makes no age below 0; a lifetime that is over is (RFC 9211 section 2.4)."""
     fields = dict(hit_fields(ENTRY, now, BODY, 7))
 
     assert (age, b"coo; hit; ttl=" + ttl) == (fields[b"age"], fields[b"cache-status"])
@@ -103,6 +111,40 @@ def test_forward_tells_why(bypass: str, directives: Directives, status: bytes, o
     plan = replace(PLAN, bypass=bypass, directives=directives)
 
     assert ((b"cache-status", status), (b"x-coo-cache", ours)) == forward_fields(plan)
+
+
+def test_stored_and_collapsed_are_told() -> None:
+    """What is going to be stored says so, and so does what another request's call brought, under a mark of its own."""
+    anew = replace(PLAN, directives=Directives(no_cache=True))
+
+    assert ((b"cache-status", b"coo; fwd=stale; stored"), (b"x-coo-cache", b"MISS")) == forward_fields(
+        PLAN, "stale", stored=True
+    )
+    assert ((b"cache-status", b"coo; fwd=miss; collapsed"), (b"x-coo-cache", b"COLLAPSED")) == forward_fields(
+        PLAN, collapsed=True
+    )
+    assert (b"cache-status", b"coo; fwd=request; stored; detail=no-cache") == forward_fields(anew, stored=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (503, b"coo; fwd=stale; fwd-status=503; detail=stale-if-error"),
+        (0, b"coo; fwd=stale; detail=stale-if-error"),
+    ],
+)
+def test_what_stands_in_tells_why(status: int, told: bytes) -> None:
+    """A stale answer in place of a failure tells the failure's status where there was one (RFC 9211 section 2.3)."""
+    fields = dict(spare_fields(ENTRY, 1_015.0, BODY, 7, status))
+
+    assert (b"15", told, b"STALE") == (fields[b"age"], fields[b"cache-status"], fields[b"x-coo-cache"])
+
+
+def test_a_shared_answer_tells_what_is_true_for_all() -> None:
+    """Of the header section others get its type, length and when to come back: no cookie and no identifier."""
+    headers = ((b"Content-Type", b"a/b"), (b"Retry-After", b"7"), (b"set-cookie", b"a=1"), (b"x-request-id", b"r"))
+
+    assert [*headers[:2], *OURS] == shared_fields(headers, OURS, rewritten=False)
 
 
 @given(

@@ -42,7 +42,7 @@ CALLS = [
     "coo_middleware.cache.unpack_entry",
     "coo_middleware.cache.pack_entry",
     "coo_middleware.channels.Content.read",
-    "coo_middleware.channels.add_fields",
+    "coo_middleware.flight.add_fields",
     "coo_middleware.call.forward_fields",
     "coo_middleware.call.resize_fields",
     "coo_middleware.cache.Cache.render",
@@ -56,7 +56,11 @@ CALLS = [
     "coo_middleware.core.rewriter.Rewriter.rewrite",
     "coo_middleware.core.exchange.Exchange.add",
     "coo_middleware.core.exchange.Exchange.answer",
-    "coo_middleware.core.entry.Entry.is_fresh",
+    "coo_middleware.call.judge",
+    "coo_middleware.call.refuse_fields",
+    "coo_middleware.follower.Follower.__init__",
+    "coo_middleware.flights.Flights.join",
+    "coo_middleware.flights.Flights.lead",
     "coo_middleware.recorder.Recorder.record",
     "coo_middleware.recorder.count_record",
 ]
@@ -113,7 +117,9 @@ async def test_a_fault_while_rewriting_loses_no_byte(place: int, monkeypatch: py
             fail()
         return event.raw
 
-    monkeypatch.setattr("coo_middleware.formats.router.recognise", lambda _: Route(replace(CHAT, strip=fail_at_place), ""))
+    monkeypatch.setattr(
+        "coo_middleware.formats.router.recognise", lambda _: Route(replace(CHAT, strip=fail_at_place), "")
+    )
     client = await call(middleware, ask(stream=True))
 
     assert wire == client.body

@@ -236,6 +236,12 @@ def test_usage_is_asked_for_in_a_stream() -> None:
     assert Planner(TEXT, ask_usage=False).plan(ROUTE, target, content).asking is None
 
 
+@pytest.mark.parametrize("model", ["mistral/large", "groq/llama", "deepseek/chat", "openrouter/openai/gpt-4o"])
+def test_providers_that_tell_are_not_asked(model: str) -> None:
+    """Some providers tell the usage of a stream unasked, and Mistral refuses what it does not know."""
+    assert make_plan(json.dumps({**DOCUMENT, "model": model, "stream": True}).encode()).asking is None
+
+
 def test_asking_does_not_change_the_key() -> None:
     """The key is that of what the client sent."""
     content = json.dumps({**DOCUMENT, "stream": True}).encode()

@@ -114,8 +114,19 @@ def test_hit_saves_tokens(usage: Usage | None, counts: list[tuple[str, float]]) 
     assert counts == count_record(replace(RECORD, cache_status="hit", usage=usage))
 
 
+SAVED = {"hit": "cache_hits", "stale": "stale_hits", "collapsed": "collapsed"}
+
+
+@pytest.mark.parametrize("cache_status", ["stale", "collapsed"])
+def test_what_cost_nothing_is_counted_apart(cache_status: CacheStatus) -> None:
+    """A stale hit and a request that shared a call have counters of their own, and save tokens as a hit does."""
+    counts = count_record(replace(RECORD, cache_status=cache_status))
+
+    assert [(SAVED[cache_status], 1.0), ("tokens_saved", 13.0)] == counts
+
+
 @given(
-    st.sampled_from(["hit", "miss", "bypass"]),
+    st.sampled_from(["hit", "stale", "collapsed", "miss", "bypass"]),
     st.none() | st.builds(Usage, st.integers(0, 2**53), st.integers(0, 2**53)),
     st.floats(0, 1e6),
     error_types,
@@ -128,5 +139,6 @@ def test_counts_add_up(cache_status: CacheStatus, usage: Usage | None, duration:
 
     assert len(counts) == len(amounts)
     assert min(amounts.values()) >= 0
-    assert {"hit": {"cache_hits", "tokens_saved"}}.get(cache_status, PROVIDERS) >= set(amounts)
-    assert (cache_status == "hit") == ("req" not in amounts) == ("cache_hits" in amounts)
+    saved = SAVED.get(cache_status)
+    assert ({saved, "tokens_saved"} if saved else PROVIDERS) >= set(amounts)
+    assert (saved is not None) == ("req" not in amounts) == (saved in amounts)

@@ -12,10 +12,13 @@ from coo_middleware.stores.redis_layout import Layout, load_script
 from tests.redis_server import HOST, Server
 
 # What docs/stores.md says a user needs, and what the client sends of its own accord.
-SCRIPTS = sorted(Path(redis_layout.__file__).parent.glob("redis_*.lua"))
+FOLDER = Path(redis_layout.__file__).parent
+SCRIPTS = sorted(path for path in FOLDER.glob("redis_*.lua") if path.stem != "redis_list")
 OLD_COMMANDS = {
     *("GET", "SET", "DEL", "TIME", "PTTL", "PEXPIRE", "INCRBYFLOAT", "HINCRBYFLOAT"),
     *("HSET", "HEXISTS", "HLEN", "HKEYS", "HDEL", "HGETALL"),
+    *("ZADD", "ZINCRBY", "ZSCORE", "ZCARD", "ZRANGE", "ZRANGEBYSCORE", "ZREMRANGEBYSCORE"),
+    "XADD",
 }
 
 
@@ -41,6 +44,7 @@ def test_cluster_has_one_slot_for_a_provider_s_key() -> None:
 
     assert {"%7Da%7B:%7B%7D"} == {re.findall(r"\{(.*?)\}", key)[0] for key in keys}
     assert "coo:cache:{k}" == layout.cache("{k}")
+    assert ["coo:claim:k", "coo:log:n", "coo:purges"] == [layout.claim("k"), layout.log("n"), layout.purges]
 
 
 def test_samples_are_no_usage() -> None:
@@ -68,6 +72,14 @@ def test_scripts_use_old_commands_only(path: Path) -> None:
     assert set() == commands - OLD_COMMANDS
     assert path.stem in {each.stem for each in SCRIPTS if load_script(each.stem).text == text}
     assert "KEYS[1]" in text
+
+
+def test_only_the_list_of_responses_looks_through_keys() -> None:
+    """It is no part of a request, takes a page at a time, and reads nothing but what it found."""
+    text = (FOLDER / "redis_list.lua").read_text()
+
+    assert ["SCAN", "GETRANGE"] == re.findall(r"(?:redis\.call|redis\.pcall)\('(\w+)'", text)
+    assert "'COUNT'" in text
 
 
 def say(server: Server, command: str) -> bytes:

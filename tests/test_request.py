@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coo_middleware.core.policy import CachePolicy
-from coo_middleware.core.request import Head, HeadReader, is_json, is_multipart
+from coo_middleware.core.request import Head, HeadReader, is_json, is_multipart, keyed_fields
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -15,7 +15,7 @@ NOBODY = Head(
     credentials=(),
     selecting=(),
     tenant=(),
-    cache_control=b"",
+    steering=(),
     content_types=(),
     coding=b"",
     ranged=False,
@@ -54,7 +54,7 @@ def test_each_field_has_its_place() -> None:
             credentials=((b"authorization", b"Bearer k"), (b"cookie", b"a=1"), (b"cookie", b"b=2")),
             selecting=((b"anthropic-version", b"2023-06-01"),),
             tenant=(b"red", b"blue"),
-            cache_control=b"no-cache, max-age=5",
+            steering=((b"cache-control", b"no-cache"), (b"cache-control", b"max-age=5")),
             content_types=(b"application/json", b"text/plain"),
             coding=b"",
             ranged=False,
@@ -181,7 +181,31 @@ def test_thousand_fields_are_read() -> None:
     """The one field that counts is found among any number of others."""
     fields: Fields = [(b"x-%d" % number, b"v" * 100) for number in range(1_000)]
 
-    assert (b"no-store", ()) == (
-        read([*fields, (b"CACHE-CONTROL", b"no-store")]).cache_control,
+    assert (((b"cache-control", b"no-store"),), ()) == (
+        read([*fields, (b"CACHE-CONTROL", b"no-store")]).steering,
         read(fields).credentials,
     )
+
+
+def test_other_gateways_fields_steer_where_they_are_understood() -> None:
+    """Our own fields always steer, those of other gateways only with `compat_headers`; the order stays."""
+    fields: Fields = [(b"X-Coo-TTL", b"5"), (b"Helicone-Cache-Enabled", b"false"), (b"pragma", b"no-cache")]
+    steering = tuple((name.lower(), value) for name, value in fields)
+
+    assert (steering[0], steering[2]) == read(fields).steering
+    assert steering == read(fields, CachePolicy(compat_headers=True)).steering
+
+
+@pytest.mark.parametrize(
+    ("policy", "keyed", "foreign"),
+    [
+        (CachePolicy(), {b"authorization", b"cookie", b"openai-beta"}, {b"accept", b"host", b"x-team", b"credentials"}),
+        (CachePolicy(scope_headers=("X-User",), key_headers=("Accept",)), {b"x-user", b"accept"}, {b"host"}),
+        (CachePolicy(scope="shared", key_headers=("Host",)), {b"openai-beta", b"host"}, {b"cookie", b"authorization"}),
+        (CachePolicy(scope="header:X-Team", scope_headers=("x-user",)), {b"x-team"}, {b"authorization", b"x-user"}),
+    ],
+)
+def test_it_is_known_what_a_key_tells_apart(policy: CachePolicy, keyed: set[bytes], foreign: set[bytes]) -> None:
+    """Selecting fields are in every key; credentials only where they scope, and a tenant's where it does."""
+    assert keyed <= keyed_fields(policy)
+    assert foreign.isdisjoint(keyed_fields(policy))

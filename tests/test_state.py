@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coo_middleware.core.labels import Purges
 from coo_middleware.core.window import LEVELS
-from coo_middleware.stores.memory import Counter, MemoryStore, Sums
+from coo_middleware.stores.memory import Counter, MemoryStore
 from coo_middleware.stores.state import State, VersionError, decode, encode
+from coo_middleware.stores.sums import Sums
 from coo_middleware.testing import Clock
 
 DOCUMENT = """\
@@ -34,6 +36,13 @@ DOCUMENT = """\
           "value": 3.0
         }
       }
+    }
+  },
+  "purges": {
+    "floor": 1048576,
+    "generation": 1048578,
+    "labels": {
+      "tag:docs": 1048578
     }
   },
   "responses": {
@@ -112,7 +121,10 @@ async def test_document_can_be_read_by_people() -> None:
     }
     responses = {"text": (1_700_000_070.0, 'ключ "a"'.encode()), "bytes": (1_700_000_070.0, b"\xff")}
 
-    assert DOCUMENT == encode(State(found, responses, {"writer": (7, 1_700_000_000.0)})).decode()
+    purges = Purges(1_048_578, 1_048_576, {"tag:docs": 1_048_578})
+    state = State(found, responses, {"writer": (7, 1_700_000_000.0)}, purges)
+
+    assert DOCUMENT == encode(state).decode()
 
 
 @given(
@@ -128,8 +140,17 @@ def test_document_holds_the_state(state: State) -> None:
     read = decode(encode(state))
 
     assert plain(state) == plain(read)
-    assert (state.responses, state.writers) == (read.responses, read.writers)
+    assert (state.responses, state.writers, state.purges) == (read.responses, read.writers, read.purges)
     json.loads(encode(state))
+
+
+def test_document_from_before_there_were_purges_begins_them() -> None:
+    """It is read, and nothing that was stored under it counts as stored after a purge."""
+    document = json.loads(DOCUMENT)
+    del document["purges"]
+    purges = decode(json.dumps(document).encode()).purges
+
+    assert 0 < purges.floor == purges.generation
 
 
 def test_window_of_a_strange_document_stays_small() -> None:
@@ -157,6 +178,7 @@ def broken() -> dict[str, bytes]:
         texts[f"no {place}"] = json.dumps({name: each for name, each in document.items() if name != place})
         texts[f"{place} a list"] = json.dumps(document | {place: ["secret"]})
         texts[f"{place} of text"] = json.dumps(document | {place: {"name": "secret"}})
+    texts["purges a list"] = json.dumps(json.loads(DOCUMENT) | {"purges": ["secret"]})
     texts["value a text"] = DOCUMENT.replace('"value": 3.0', '"value": "secret"')
     texts["bucket a text"] = DOCUMENT.replace('"1699999970": 1.0,', '"secret": 1.0,')
     texts["bucket infinite"] = DOCUMENT.replace('"sequence": 7', '"sequence": Infinity')

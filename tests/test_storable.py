@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coo_middleware.core.exchange import Answer, Form
+from coo_middleware.core.key import ANONYMOUS
 from coo_middleware.core.outcome import UNREADABLE, Outcome, Usage
 from coo_middleware.core.policy import CachePolicy
 from coo_middleware.core.storable import refuse_storing
@@ -73,7 +74,9 @@ def test_poison_is_refused(answer: Answer, reason: str) -> None:
     assert reason == refuse_storing(answer, POLICY, stream=False)
 
 
-@pytest.mark.parametrize("control", [b"", b"no-cache", b"public, max-age=60", b"max-age=0", b"s-maxage=1"])
+@pytest.mark.parametrize(
+    "control", [b"", b"no-cache", b"public, max-age=60", b"max-age=0", b"s-maxage=1", b"must-revalidate"]
+)
 def test_other_directives_forbid_nothing(control: bytes) -> None:
     """Freshness is the policy's own; only `no-store` and `private` say that storing is not wanted."""
     assert refuse_storing(told(ANSWER, (b"cache-control", control)), SHARED, stream=False) == ""
@@ -81,12 +84,50 @@ def test_other_directives_forbid_nothing(control: bytes) -> None:
 
 @pytest.mark.parametrize("control", [b"private", b"Private, max-age=5", b'private="x-field"'])
 def test_private_answer_is_not_shared(control: bytes) -> None:
-    """`private` lets an answer be stored for its own caller, and not where several share (RFC 9111 section 5.2.2.7)."""
+    """`private` lets an answer be stored for its own caller, and not where several share (RFC 9111 section 5.2.2.7), as
+    all do of whom nobody knows who they are.
+    """
     answer = told(ANSWER, (b"cache-control", control))
 
-    assert refuse_storing(answer, POLICY, stream=False) == ""
-    assert "no-store" == refuse_storing(answer, SHARED, stream=False)
-    assert "no-store" == refuse_storing(answer, TENANTS, stream=False)
+    assert refuse_storing(answer, POLICY, stream=False, caller="3f9a") == ""
+    assert "no-store" == refuse_storing(answer, POLICY, stream=False, caller=ANONYMOUS)
+    assert "no-store" == refuse_storing(answer, POLICY, stream=False)
+    assert "no-store" == refuse_storing(answer, SHARED, stream=False, caller="3f9a")
+    assert "no-store" == refuse_storing(answer, TENANTS, stream=False, caller="3f9a")
+
+
+def test_targeted_field_wins() -> None:
+    """Where Coo-Cache-Control is there, what Cache-Control says is for other caches (RFC 9213 section 2.2)."""
+    kept = told(ANSWER, (b"Cache-Control", b"no-store, private"), (b"Coo-Cache-Control", b"max-age=60"))
+    refused = told(ANSWER, (b"cache-control", b"public"), (b"coo-cache-control", b"no-store"))
+
+    assert refuse_storing(kept, SHARED, stream=False) == ""
+    assert "no-store" == refuse_storing(refused, POLICY, stream=False, caller="3f9a")
+
+
+@pytest.mark.parametrize(
+    "vary",
+    [b"", b"Accept-Encoding", b"Origin, accept-encoding", b"origin,,ACCEPT-ENCODING", b"anthropic-version", b"X-Mode"],
+)
+def test_answer_may_vary_by_what_the_key_holds(vary: bytes) -> None:
+    """What is part of the key, or changes nothing that is kept, may have chosen the answer."""
+    for policy in (CachePolicy(key_headers=("x-mode",)), CachePolicy(key_headers=("x-mode",), scope="shared")):
+        assert refuse_storing(told(ANSWER, (b"Vary", vary)), policy, stream=False) == ""
+
+
+@pytest.mark.parametrize("vary", [b"*", b"Accept", b"Accept-Encoding, User-Agent", b"x-experiment", b"\xff", b"a b"])
+def test_answer_that_varies_otherwise_is_refused(vary: bytes) -> None:
+    """An answer that another request's fields would have changed is not stored (RFC 9111 section 4.1)."""
+    for policy in (POLICY, SHARED, TENANTS):
+        assert "vary" == refuse_storing(told(ANSWER, (b"vary", b"Origin"), (b"VARY", vary)), policy, stream=False)
+
+
+def test_answer_may_vary_by_credentials_only_where_they_scope() -> None:
+    """Who asks is told apart by credentials, or by the tenant's field, and in a shared scope by nothing."""
+    cookie, team = told(ANSWER, (b"vary", b"Cookie, Authorization")), told(ANSWER, (b"vary", b"X-TEAM"))
+
+    assert ["", "vary", "vary"] == [refuse_storing(cookie, each, stream=False) for each in (POLICY, SHARED, TENANTS)]
+    assert ["vary", "vary", ""] == [refuse_storing(team, each, stream=False) for each in (POLICY, SHARED, TENANTS)]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +140,19 @@ def test_finished_answer_is_stored(reason: str) -> None:
 
 @pytest.mark.parametrize(
     "reason",
-    ["length", "max_tokens", "content_filter", "refusal", "error", "pause_turn", "incomplete", "", "STOP", "?"],
+    [
+        "length",
+        "max_tokens",
+        "content_filter",
+        "refusal",
+        "error",
+        "pause_turn",
+        "incomplete",
+        "",
+        "MAX_TOKENS",
+        "SAFETY",
+        "?",
+    ],
 )
 def test_answer_that_ended_otherwise_is_refused(reason: str) -> None:
     """An answer of which one choice ended for a reason that the policy does not name is refused."""

@@ -27,6 +27,8 @@ GOOD: dict[str, object] = {
     "Number": {"value": 1.5},
     "Delta": {"delta": 1, "writer": "w", "sequence": 1},
     "Response": {"value": "a", "ttl_seconds": 10, "encoding": "utf-8"},
+    "Labels": {"labels": ["tag:a"]},
+    "Lease": {"lease_seconds": 5},
     "Batch": {
         "writer": "w",
         "sequence": 1,

@@ -13,7 +13,7 @@ from coo_middleware.stores.file import FileStore
 from coo_middleware.stores.http import HTTPStore
 from coo_middleware.stores.memory import MemoryStore
 from coo_middleware.stores.sqlite import SqliteStore
-from coo_middleware.testing import SECRET, Clock, FailureContract, FullStoreContract, SharedStoreContract
+from coo_middleware.testing import SECRET, Clock, FailureContract, FullStoreContract, LeaseContract
 from tests.conftest import Serve
 from tests.redis_server import MASTER, Server
 from tests.redis_time import RedisContract
@@ -44,7 +44,7 @@ def relay(serve_module: Serve) -> Relay:
     return relay
 
 
-class TestHTTP(FullStoreContract, SharedStoreContract):
+class TestHTTP(FullStoreContract, LeaseContract):
     """The store behind a real server on a real socket, which serves a MemoryStore."""
 
     @pytest.fixture(autouse=True)
@@ -101,7 +101,7 @@ class TestFile(FullStoreContract):
         return FileStore(path=self.path, usage_ttl_seconds=self.usage_ttl_seconds, clock=clock)
 
 
-class TestSqlite(FullStoreContract, SharedStoreContract):
+class TestSqlite(FullStoreContract, LeaseContract):
     """The store of several processes in one database."""
 
     @pytest.fixture(autouse=True)

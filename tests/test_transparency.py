@@ -12,8 +12,12 @@ from tests.asgi import ANSWER, CHUNKS, JSON_FIELD, KEY, SSE_FIELD, Client, Field
 
 OURS = {b"cache-status", b"x-coo-cache"}
 SETTINGS: dict[str, dict[str, object]] = {
-    "disabled": {"policy": {"cache": {"enabled": False}, "metrics": {"include_usage": False}}},
-    "bypassed": {"policy": {"metrics": {"include_usage": False}, "max_request_bytes": 1024}},
+    "disabled": {
+        "policy": {"cache": {"enabled": False}, "metrics": {"include_usage": False}, "on_disconnect": "cancel"}
+    },
+    "bypassed": {
+        "policy": {"metrics": {"include_usage": False}, "max_request_bytes": 1024, "on_disconnect": "cancel"}
+    },
 }
 NO_STORE = (b"cache-control", b"no-store")
 

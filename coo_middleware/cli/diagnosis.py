@@ -25,10 +25,10 @@ def show_lines(findings: Sequence[Finding]) -> None:
     width = max(len(each.check) for each in findings)
     for each in findings:
         console.print(
-            Text.assemble((f"{each.level:<7}", _STYLES[each.level]), f"  {each.check:<{width}}  {_shown(each.text)}")
+            Text.assemble((f"{each.level:<7}", _STYLES[each.level]), f"  {each.check:<{width}}  {printable(each.text)}")
         )
         if each.remedy:
-            console.print(f"{'':<{width + 9}}  -> {_shown(each.remedy)}")
+            console.print(f"{'':<{width + 9}}  -> {printable(each.remedy)}")
     counts = Counter(each.level for each in findings)
     console.print(f"\nfaults: {counts['fault']}, warnings: {counts['warning']}")
 
@@ -40,6 +40,6 @@ def show_json(findings: Sequence[Finding]) -> None:
     print(json.dumps({"status": status, "findings": [asdict(each) for each in findings]}, indent=2))  # noqa: T201
 
 
-def _shown(text: str) -> str:
-    # A key's name, or what a server says of itself, may hold what moves a terminal's cursor.
+def printable(text: str) -> str:
+    """The text without what moves a terminal's cursor, as a key's name, or what a server says of itself, may have."""
     return "".join(each if each.isprintable() else "?" for each in text)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 MAX_CODINGS: Final = 3
 
@@ -21,6 +22,8 @@ _PIECE: Final = 8192
 _MAX_MEMBERS: Final = 4096
 # RFC 9659, section 3: in HTTP no window is over 8 MiB.
 _ZSTD_WINDOW_LOG: Final = 23
+# The library's own default.
+_ZSTD_LEVEL: Final = 3
 _GZIP_WBITS: Final = 16 + zlib.MAX_WBITS
 
 
@@ -99,6 +102,12 @@ def decode_content(content: bytes, value: bytes, limit: int) -> bytes:
     if not coding.is_complete():
         raise CodingError("content-encoding")
     return decoded
+
+
+def find_zstd_compressor() -> Callable[[bytes], bytes] | None:
+    """Makes one zstd member of its argument; None where zstd is not installed."""
+    zstd = _import_zstd()
+    return None if zstd is None else partial(zstd.compress, level=_ZSTD_LEVEL)
 
 
 class _Members:
@@ -205,13 +214,19 @@ def _open_brotli() -> _Layer | None:
 
 @cache
 def _find_zstd() -> tuple[Callable[[], _Member], type[Exception]] | None:
+    zstd = _import_zstd()
+    if zstd is None:
+        return None
+    options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+    return partial(zstd.ZstdDecompressor, options=options), zstd.ZstdError
+
+
+def _import_zstd() -> ModuleType | None:
     for name in ("compression.zstd", "backports.zstd"):
         try:
-            zstd = importlib.import_module(name)
+            return importlib.import_module(name)
         except ImportError:
             continue
-        options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
-        return partial(zstd.ZstdDecompressor, options=options), zstd.ZstdError
     return None
 
 

@@ -1,9 +1,9 @@
 """A stored response and its frame: versioned, checksummed, with bounds on every length, never a pickle.
 
-Frame, big-endian: magic and version `COO\\x02` · created (float64, seconds since 1970) · lifetime and grace
-(float64, seconds) · generation (uint64) · seven token counts in the order of Usage (int64, -1 unknown) · flags (1 streamed, 2 usage asked for, 4 usage known, 8
-estimated) · ten byte strings, each behind its length (uint32): digest, provider, key id, model, format, namespace,
-caller, tags (one a line), header fields, content · BLAKE2b-128 of all before.
+Frame, big-endian: magic and version `COO\\x02` · created (float64, seconds since 1970) · lifetime and grace (float64,
+seconds) · generation (uint64) · seven token counts in the order of Usage (int64, -1 unknown) · flags (1 streamed, 2
+usage asked for, 4 usage known, 8 estimated) · ten byte strings, each behind its length (uint32): digest, provider, key
+id, model, format, namespace, caller, tags (one a line), header fields, content · BLAKE2b-128 of all before.
 
 The checksum proves that a frame is whole, not who wrote it: one whose insides make no sense is refused all the same.
 """
@@ -25,6 +25,7 @@ _HEAD: Final = struct.Struct(f">4sdddQ{_COUNTS}qB")
 _STREAM, _ASKED, _KNOWN, _ESTIMATED = 1, 2, 4, 8
 _LENGTH: Final = struct.Struct(">I")
 _STRINGS: Final = 10
+_NAMES: Final = 8  # of them, those before the header fields
 _LATEST: Final = 2.0**40  # seconds, as a time and as a lifetime
 _CHECKSUM_BYTES: Final = 16
 
@@ -41,8 +42,8 @@ class EntryError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stored response. `digest` repeats its cache key; `created` is in seconds since 1970, `ttl` in seconds, and so is
-    `grace`: how long after that it may still answer where stale is better than nothing.
+    """A stored response. `digest` repeats its cache key; `created` is in seconds since 1970, `ttl` in seconds, and so
+    is `grace`: how long after that it may still answer where stale is better than nothing.
 
     By `namespace`, `caller`, `model` and `tags` it can be purged; `generation` tells which purges it has outlived.
     """
@@ -67,13 +68,6 @@ class Entry:
     def age(self, now: float) -> int:
         """Whole seconds since it was created, never below 0 (RFC 9111 section 4.2.3)."""
         return max(0, int(now - self.created))
-
-    def is_fresh(self, now: float, max_age: float | None = None) -> bool:
-        """Whether it may be reused now, and is no older than `max_age` seconds where that is asked.
-
-        One from further ahead than it may live, as a wrong clock makes, is not: it would outlive its time.
-        """
-        return abs(now - self.created) < self.ttl and (max_age is None or now - self.created <= max_age)
 
 
 def reused_fields(headers: Headers) -> Headers:
@@ -124,8 +118,25 @@ def unpack_entry(frame: bytes, digest: bytes) -> Entry:
         generation=generation,
         namespace=namespace,
         caller=caller,
-        tags=tuple(tags.split("\n")) if tags else (),
+        tags=_read_tags(tags),
     )
+
+
+def peek_entry(head: bytes) -> Entry | None:
+    """What the first bytes of a frame tell of its entry: all but usage, fields and content, and without proof that it
+    is whole. None where they tell nothing.
+    """
+    if not head.startswith(_MAGIC) or len(head) < _HEAD.size:
+        return None
+    _, created, ttl, grace, generation, *_, flags = _HEAD.unpack_from(head)
+    try:
+        digest, *names = _read_strings(head, _NAMES)
+        provider, key_id, model, name, namespace, caller, tags = map(_read_text, names)
+    except EntryError:
+        return None
+    shape, marks = Shape(bool(flags & _STREAM), bool(flags & _ASKED)), _read_tags(tags)
+    known = (digest, created, ttl, provider, key_id, model, name, shape)
+    return Entry(*known, None, (), b"", grace, generation, namespace, caller, marks)
 
 
 def _counts(usage: Usage | None) -> list[int]:
@@ -148,19 +159,23 @@ def _checksum(frame: bytes) -> bytes:
     return hashlib.blake2b(frame, digest_size=_CHECKSUM_BYTES).digest()
 
 
-def _read_strings(body: bytes) -> list[bytes]:
+def _read_strings(body: bytes, count: int = _STRINGS) -> list[bytes]:
     strings = []
     place = _HEAD.size
-    for _ in range(_STRINGS):
+    for _ in range(count):
         if place + _LENGTH.size > len(body):
             raise EntryError("a string is missing")
         (length,) = _LENGTH.unpack_from(body, place)
         place += _LENGTH.size
         strings.append(body[place : place + length])
         place += length
-    if place != len(body):
+    if place > len(body) or (count == _STRINGS and place < len(body)):
         raise EntryError("the lengths do not add up")
     return strings
+
+
+def _read_tags(lines: str) -> tuple[str, ...]:
+    return tuple(lines.split("\n")) if lines else ()
 
 
 def _read_text(string: bytes) -> str:

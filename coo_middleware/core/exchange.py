@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from coo_middleware.core.coding import CodingError, open_coding
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from coo_middleware.core.document import Document
     from coo_middleware.core.format import Format, Strip
     from coo_middleware.core.framing import Decoder
-    from coo_middleware.core.outcome import StreamReader
+    from coo_middleware.core.outcome import StreamReader, Usage
 
 Form: TypeAlias = Literal["body", "stream", ""]
 
@@ -224,15 +224,22 @@ class Exchange:
         """The outcome with what only the header section tells, and not whole where a coding was cut."""
         if self._coding is not None and not self._coding.is_complete():
             outcome = replace(outcome, whole=False)
-        if outcome.usage is not None or self._format.read_fields is None or self._status != 200:
-            return outcome
-        return replace(outcome, usage=self._format.read_fields(self._headers))
+        told = self._format.read_fields(self._headers) if self._format.read_fields and self._status == 200 else None
+        return outcome if told is None else replace(outcome, usage=_complete(outcome.usage, told))
 
     def _read_events(self, decoder: Decoder, reader: StreamReader) -> None:
         for event in decoder.feed(b"".join(self._pending)):
             reader.feed(event)
         self._pending.clear()
         self._unread = 0
+
+
+def _complete(usage: Usage | None, told: Usage) -> Usage:
+    """The usage that the content told, and what only the header section knows."""
+    if usage is None:
+        return told
+    known = {name: value for name, value in asdict(told).items() if getattr(usage, name) is None}
+    return replace(usage, **known)
 
 
 def _values(headers: Headers, name: bytes) -> list[bytes]:

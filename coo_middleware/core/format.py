@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from coo_middleware.core.document import Document
+from coo_middleware.core.document import Document, Json
 from coo_middleware.core.framing import Event
 from coo_middleware.core.normalize import Preset
 from coo_middleware.core.outcome import Outcome, StreamReader, Usage
@@ -43,6 +43,26 @@ class Rendering:
 
 
 @dataclass(frozen=True, slots=True)
+class Portions:
+    """Takes a request with several inputs apart, where what is answered of one does not depend on the others.
+
+    `split` gives the requests with one input each that a document stands for, in their order; None where it has only
+    one or cannot be taken apart. `pick` gives the document with the inputs at those places alone, and asks for all
+    that is to be said of them. `weigh` tells how long each input is. `divide` gives what an answer to the document
+    says of each input, as the answers to those single requests, with a share of its counters by that length; None
+    where the answer does not fit. `join` gives the answer to the document from the answers to its single requests,
+    its counters theirs added up and all that is no input's own as in the one at that place; None where they do not
+    belong together.
+    """
+
+    split: Callable[[Document], list[Document] | None]
+    pick: Callable[[Document, Sequence[int]], Document]
+    weigh: Callable[[Document], list[int]]
+    divide: Callable[[Document, Json], list[Json] | None]
+    join: Callable[[Document, Sequence[Json], int], Json]
+
+
+@dataclass(frozen=True, slots=True)
 class Format:
     """One wire format.
 
@@ -55,8 +75,9 @@ class Format:
     `read_stream` makes a fresh reader of a streamed one, `read_fields` finds usage in the response's header section.
     `error_body` is an error in the provider's own shape, from a status and a message.
     `ask` gives the content with usage asked for where a stream would come without (None: leave it as it is), and
-    `strip` the bytes of an event without what only that brought.
-    `rendering` lets one stored answer serve both shapes.
+    `strip` the bytes of an event without what only that brought. The providers `telling` tell it unasked; some refuse
+    to be asked.
+    `rendering` lets one stored answer serve both shapes, `portions` one for each input serve requests with several.
     `names_model`: the document must name a model unless the path did. `streams`: it streams unless told not to.
     `ndjson`: its streams are lines of JSON, whatever media type they claim. `untyped`: a request without a media type
     is JSON.
@@ -77,7 +98,9 @@ class Format:
     read_fields: Callable[[Headers], Usage | None] | None = None
     ask: Ask | None = None
     strip: Strip | None = None
+    telling: frozenset[str] = frozenset()
     rendering: Rendering | None = None
+    portions: Portions | None = None
     names_model: bool = True
     streams: bool = False
     ndjson: bool = False

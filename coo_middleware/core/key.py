@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from coo_middleware.core.request import Head
 
+ANONYMOUS: Final = "anonymous"
+"""What a caller without credentials is shown as."""
 SCHEMA: Final = b"coo/1/sha256"
 
 _SECRET_PARAMETERS: Final = frozenset({b"key"})

@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import unquote
 
 from coo_middleware.core.coding import CodingError, decode_content
-from coo_middleware.core.directives import Directives, read_directives
+from coo_middleware.core.directives import Directives
 from coo_middleware.core.document import Document, DocumentError, canonical_json, parse_document
 from coo_middleware.core.format import Format, Route
-from coo_middleware.core.key import SCHEMA, ScopeError, caller_digest, caller_identity, digest_parts, public_query
+from coo_middleware.core.key import (
+    ANONYMOUS,
+    SCHEMA,
+    ScopeError,
+    caller_digest,
+    caller_identity,
+    digest_parts,
+    public_query,
+)
 from coo_middleware.core.naming import Naming
-from coo_middleware.core.request import Head, Headers, HeadReader, is_json, is_multipart
+from coo_middleware.core.policy import CachePolicy
+from coo_middleware.core.request import Head, Headers, is_json, is_multipart
+from coo_middleware.core.rules import Rules
 from coo_middleware.core.shape import Shape, wanted_shape
+from coo_middleware.core.steering import read_wishes
 
 if TYPE_CHECKING:
-    from coo_middleware.core.policy import CachePolicy
+    from collections.abc import Sequence
+
+    from coo_middleware.core.routes import RoutePolicy
 
 _LONGEST_MODEL: Final = 256
 _MOST_BYTES: Final = 10_485_760
 _NO_RULES: Final = Naming()
+# What the tags of the parts that a document makes begin with.
+MEMBER: Final = b"member "
+
+Parts: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +56,7 @@ class Plan:
 
     `policy` are the settings for its path. `caller` is a short keyed digest of the credentials, fit to be shown.
     `shape` is what the client wants. `content` is decoded, b"" where there is none to be read; `asking` is it with
-    usage asked for, None where the app gets what came.
+    usage asked for, or what of it is left to be asked for; None where the app gets what came.
     """
 
     format: Format
@@ -57,18 +74,20 @@ class Plan:
     @property
     def asked(self) -> Shape:
         """The shape that the app is asked for."""
-        return Shape(self.shape.stream, self.shape.usage or self.asking is not None)
+        return Shape(self.shape.stream, self.shape.usage or (self.shape.stream and self.asking is not None))
 
     @property
     def key(self) -> str:
-        """The cache key in the store: its schema's version and the digest in hexadecimal."""
-        return "1" + self.digest.hex()
+        """The cache key in the store: its schema's version and the digest in hexadecimal. What observing keeps is no
+        response, so it lies under a key where nobody looks for one.
+        """
+        return ("o1" if self.policy.mode == "observe" else "1") + self.digest.hex()
 
 
 class Planner:
-    """Plans requests by one policy."""
+    """Plans requests by one policy, and by what its routes say instead."""
 
-    __slots__ = ("_ask", "_heads", "_limit", "_naming", "_policy", "_secret")
+    __slots__ = ("_ask", "_limit", "_naming", "_rules", "_secret")
 
     def __init__(
         self,
@@ -78,53 +97,61 @@ class Planner:
         secret: str = "",
         ask_usage: bool = True,
         max_bytes: int = _MOST_BYTES,
+        routes: Sequence[RoutePolicy] = (),
     ) -> None:
-        self._policy: Final = policy
         self._naming: Final = naming
-        self._heads: Final = HeadReader(policy)
+        self._rules: Final = Rules(policy, routes)
         self._secret: Final = secret.encode()
         self._ask: Final = ask_usage
         self._limit: Final = max_bytes
 
     def plan(self, route: Route, target: Target, content: bytes, fault: str = "") -> Plan:
         """The plan for a request. `fault` says why `content` is not all of it, "" when it is."""
-        fmt = route.format
-        head = self._heads.read(target.headers)
-        caller, scope, scope_fault = self._caller(head, target.query)
+        return self.plan_in_parts(route, target, content, fault)[0]
+
+    def plan_in_parts(self, route: Route, target: Target, content: bytes, fault: str = "") -> tuple[Plan, Parts]:
+        """The plan, and the parts that its digest is made of: none where it has no digest."""
+        fmt, path = route.format, unquote(target.path.decode("latin-1"))
+        ruling = self._rules.find(path)
+        policy, head = ruling.policy, ruling.heads.read(target.headers)
+        wishes = read_wishes(head.steering, policy)
+        caller, scope, scope_fault = self._caller(policy, head, target.query)
         content, document, content_fault = (b"", {}, fault) if fault else self._read(route, head, content)
         stream = route.stream if route.stream is not None else document.get("stream", fmt.streams) is True
         shape = wanted_shape(fmt, document, stream=stream)
-        path = unquote(target.path.decode("latin-1"))
         provider, model = self._naming.name(route.provider, path, route.model or _model(document))
-        bypass = self._policy_fault() or content_fault or fmt.bypass(document) or scope_fault
-        return Plan(
+        bypass = _policy_fault(policy) or content_fault or fmt.bypass(document) or scope_fault
+        asks = self._ask and stream and provider not in fmt.telling
+        # Beside the policy's namespace and never in its place: no caller gets out of the one, nor into it by its name.
+        named = ((b"named", wishes.namespace.encode()),) if wishes.namespace else ()
+        who = ((b"caller", scope), *named)
+        parts = () if bypass else _make_parts(policy, route, target, head, document, who=who, stream=stream)
+        plan = Plan(
             format=fmt,
             provider=provider,
             model=model,
             shape=shape,
             caller=caller,
-            directives=read_directives(head.cache_control),
-            policy=self._policy,
-            digest=b"" if bypass else self._digest(route, target, head, scope, document, stream=stream),
+            directives=wishes,
+            policy=policy,
+            digest=digest_parts(parts) if parts else b"",
             bypass=bypass,
             content=content,
-            asking=fmt.ask(content, document) if self._ask and stream and fmt.ask else None,
+            asking=fmt.ask(content, document) if asks and fmt.ask else None,
         )
+        return plan, parts
 
-    def _policy_fault(self) -> str:
-        return "" if self._policy.enabled else "disabled"
-
-    def _caller(self, head: Head, query: bytes) -> tuple[str, bytes, str]:
+    def _caller(self, policy: CachePolicy, head: Head, query: bytes) -> tuple[str, bytes, str]:
         """Who is asking (shown), in which scope, and why not."""
         try:
             identity = caller_identity(head, query)
         except ScopeError:
             return "ambiguous", b"", "credentials"
         mark = caller_digest(identity, self._secret)
-        shown = mark.hex()[:12] if identity else "anonymous"
-        if self._policy.scope == "credentials":
+        shown = mark.hex()[:12] if identity else ANONYMOUS
+        if policy.scope == "credentials":
             return shown, mark, ""
-        if self._policy.scope == "shared":
+        if policy.scope == "shared":
             return shown, b"", ""
         # Any other number of values than one would let a caller choose its scope.
         tenant = head.tenant[0] if len(head.tenant) == 1 else b""
@@ -143,31 +170,39 @@ class Planner:
         fault = _member_fault(route, document)
         return content, {} if fault else document, fault
 
-    def _digest(
-        self, route: Route, target: Target, head: Head, scope: bytes, document: Document, *, stream: bool
-    ) -> bytes:
-        policy, fmt = self._policy, route.format
-        both = policy.cross_shape and fmt.rendering is not None and route.stream is None
-        normalized = fmt.normalize(document, policy.normalize)
-        members = [
-            (name, canonical_json(value, ordered=name in fmt.ordered))
-            for name, value in sorted(_without_usage(fmt, normalized).items())
-            if name != "stream" and name not in fmt.left_out
-        ]
-        parts = [
-            (b"schema", SCHEMA),
-            (b"namespace", policy.namespace.encode()),
-            (b"scope", policy.scope.encode()),
-            (b"caller", scope),
-            (b"format", fmt.name.encode()),
-            (b"normalize", policy.normalize.encode()),
-            (b"path", target.path),
-            (b"query", public_query(target.query)),
-            (b"stream", b"" if both else b"%d" % stream),
-            *((b"field " + name, value) for name, value in head.selecting),
-            *((b"member " + name.encode(), value) for name, value in members),
-        ]
-        return digest_parts(parts)
+
+def make_member_parts(fmt: Format, policy: CachePolicy, document: Document) -> Parts:
+    """The parts of a cache key that a document makes, behind all others."""
+    members = _without_usage(fmt, fmt.normalize(document, policy.normalize))
+    return tuple(
+        (MEMBER + name.encode(), canonical_json(value, ordered=name in fmt.ordered))
+        for name, value in sorted(members.items())
+        if name != "stream" and name not in fmt.left_out
+    )
+
+
+def _policy_fault(policy: CachePolicy) -> str:
+    return "" if policy.enabled else "disabled"
+
+
+def _make_parts(
+    policy: CachePolicy, route: Route, target: Target, head: Head, document: Document, *, who: Parts, stream: bool
+) -> Parts:
+    fmt = route.format
+    both = policy.cross_shape and fmt.rendering is not None and route.stream is None
+    return (
+        (b"schema", SCHEMA),
+        (b"namespace", policy.namespace.encode()),
+        (b"scope", policy.scope.encode()),
+        *who,
+        (b"format", fmt.name.encode()),
+        (b"normalize", policy.normalize.encode()),
+        (b"path", target.path),
+        (b"query", public_query(target.query)),
+        (b"stream", b"" if both else b"%d" % stream),
+        *((b"field " + name, value) for name, value in head.selecting),
+        *make_member_parts(fmt, policy, document),
+    )
 
 
 def _head_fault(fmt: Format, head: Head) -> str:

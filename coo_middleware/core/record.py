@@ -10,7 +10,7 @@ from coo_middleware.core.outcome import Usage
 if TYPE_CHECKING:
     from coo_middleware.core.exchange import Answer
 
-CacheStatus: TypeAlias = Literal["hit", "miss", "bypass"]
+CacheStatus: TypeAlias = Literal["hit", "stale", "collapsed", "miss", "bypass"]
 ErrorType: TypeAlias = Literal["", "exception", "status", "in_stream", "cut", "client_disconnect"]
 
 REQ: Final = "req"
@@ -26,14 +26,20 @@ ESTIMATED_TOKENS: Final = "estimated_tokens"
 ERRORS: Final = "errors"
 LATENCY: Final = "latency"
 CACHE_HITS: Final = "cache_hits"
+STALE_HITS: Final = "stale_hits"
+COLLAPSED: Final = "collapsed"
 TOKENS_SAVED: Final = "tokens_saved"
 
+# What was answered without asking the provider once more.
+_SAVED: Final = {"hit": CACHE_HITS, "stale": STALE_HITS, "collapsed": COLLAPSED}
 _UNKNOWN: Final = Usage(None, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What one request was. `status` is 0 when no answer began, `duration` in seconds, `usage` None when unknown.
+    """What one request was. `cache_status` "stale" is a hit past its lifetime, "collapsed" a request that shared
+    another one's call: `usage` is then what that call cost. `status` is 0 when no answer began, `duration` in
+    seconds, `usage` None when unknown.
 
     `stored` is "" when the answer was stored, else why it was not.
     """
@@ -65,10 +71,13 @@ def classify_error(answer: Answer, *, raised: bool, disconnected: bool) -> Error
 
 
 def count_record(record: Record) -> list[tuple[str, float]]:
-    """The increments of one record. A hit costs the provider nothing, so it moves none of its counters."""
+    """The increments of one record. A hit, stale or not, and a request that shared another one's call cost the provider
+    nothing, so they move none of its counters.
+    """
     usage = record.usage or _UNKNOWN
-    if record.cache_status == "hit":
-        return [(CACHE_HITS, 1.0), *_nonzero((TOKENS_SAVED, usage.tokens))]
+    saved = _SAVED.get(record.cache_status)
+    if saved is not None:
+        return [(saved, 1.0), *_nonzero((TOKENS_SAVED, usage.tokens))]
     failed = record.error_type not in ("", "client_disconnect")
     return [(REQ, 1.0), (LATENCY, record.duration * 1000), *_nonzero(*_count_usage(usage), (ERRORS, failed))]
 

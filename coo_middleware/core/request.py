@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from coo_middleware.core.aliases import steering_fields
+
 if TYPE_CHECKING:
     from coo_middleware.core.policy import CachePolicy
 
@@ -47,20 +49,20 @@ _SELECTING: Final = frozenset(
 )
 _LISTS: Final = frozenset({b"anthropic-beta", b"openai-beta"})
 _RANGES: Final = frozenset({b"range", b"if-range"})
-_CONTROLS: Final = frozenset({b"cache-control", b"content-type", b"content-encoding"})
+_CONTENT: Final = frozenset({b"content-type", b"content-encoding"})
 _JSON_PARAMETERS: Final = frozenset({b"", b"charset=utf-8", b"charset=utf8"})
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
     """The fields of one request that we act on, names in lower case, repeated ones kept. `tenant` are the values of
-    the field that the policy's `header:<name>` scope names.
+    the field that the policy's `header:<name>` scope names, `steering` the fields that say how to use the cache.
     """
 
     credentials: tuple[tuple[bytes, bytes], ...]
     selecting: tuple[tuple[bytes, bytes], ...]
     tenant: tuple[bytes, ...]
-    cache_control: bytes
+    steering: tuple[tuple[bytes, bytes], ...]
     content_types: tuple[bytes, ...]
     coding: bytes
     ranged: bool
@@ -69,13 +71,15 @@ class Head:
 class HeadReader:
     """Reads heads by one policy. A field that counts in two ways, as the policy may say, does count in both."""
 
-    __slots__ = ("_credentials", "_known", "_selecting", "_tenant")
+    __slots__ = ("_credentials", "_known", "_selecting", "_steering", "_tenant")
 
     def __init__(self, policy: CachePolicy) -> None:
         self._credentials: Final = _CREDENTIALS.union(_names(policy.scope_headers))
         self._selecting: Final = _SELECTING.union(_names(policy.key_headers))
+        self._steering: Final = steering_fields(compat=policy.compat_headers)
         self._tenant: Final = policy.scope.removeprefix("header:").lower().encode()
-        self._known: Final = self._credentials | self._selecting | _CONTROLS | _RANGES | {self._tenant}
+        told = self._credentials | self._selecting | self._steering
+        self._known: Final = told | _CONTENT | _RANGES | {self._tenant}
 
     def read(self, headers: Iterable[tuple[bytes, bytes]]) -> Head:
         """The head of one request."""
@@ -84,11 +88,19 @@ class HeadReader:
             credentials=tuple(field for field in fields if field[0] in self._credentials),
             selecting=_select(field for field in fields if field[0] in self._selecting),
             tenant=_values(fields, self._tenant),
-            cache_control=b", ".join(_values(fields, b"cache-control")),
+            steering=tuple(field for field in fields if field[0] in self._steering),
             content_types=_values(fields, b"content-type"),
             coding=b",".join(_values(fields, b"content-encoding")),
             ranged=any(name in _RANGES for name, _ in fields),
         )
+
+
+def keyed_fields(policy: CachePolicy) -> frozenset[bytes]:
+    """The names of the fields that a cache key tells apart by this policy, in lower case."""
+    selecting = _SELECTING.union(_names(policy.key_headers))
+    if policy.scope == "credentials":
+        return selecting | _CREDENTIALS.union(_names(policy.scope_headers))
+    return selecting | {policy.scope.removeprefix("header:").lower().encode()}
 
 
 def is_json(head: Head) -> bool:

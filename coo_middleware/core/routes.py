@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from annotated_types import MaxLen
+from annotated_types import Ge, Gt, Le, MaxLen
 
+from coo_middleware.core.normalize import Preset
 from coo_middleware.core.policy import STRICT, StrictSettings
 
 
 @dataclass(frozen=True, slots=True)
 class RoutePolicy:
-    """One rule under `policy.routes`. The first that fits a request counts, before everything that we know."""
+    """One rule under `policy.routes`. For each setting the first counts that fits a request and sets it, before
+    everything that we know; what none sets is as `policy.cache` says.
+    """
 
     __pydantic_config__: ClassVar[StrictSettings] = STRICT
 
@@ -24,3 +27,15 @@ class RoutePolicy:
     """The provider that such requests are counted for; their model keeps its whole name. Empty: as without the rule."""
     format: Annotated[str, MaxLen(200)] = ""
     """The wire format that such paths speak, whatever the model: `chat`, `messages`, `tgi`, … Empty: the path's own."""
+    enabled: bool | None = None
+    """Reuse stored responses on such paths."""
+    ttl_seconds: Annotated[float, Gt(0), Le(31_622_400)] | None = None
+    """Freshness lifetime of what such paths answer, in seconds."""
+    stale_while_revalidate_seconds: Annotated[float, Ge(0), Le(31_622_400)] | None = None
+    """So long after its lifetime a response still answers, while a new one is fetched."""
+    stale_if_error_seconds: Annotated[float, Ge(0), Le(31_622_400)] | None = None
+    """So long after its lifetime a response still answers where the upstream fails."""
+    scope: Annotated[str, MaxLen(200)] | None = None
+    """Who shares the responses of such paths: `credentials`, `header:<name>` or `shared`."""
+    normalize: Preset | None = None
+    """Which prompts count as equal on such paths."""

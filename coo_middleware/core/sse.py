@@ -25,19 +25,20 @@ class SSEDecoder:
     leads the next event's `raw`.
     """
 
-    __slots__ = ("_buffer", "_halved", "_limit", "_scanned", "_started", "broken")
+    __slots__ = ("_buffer", "_limit", "_scanned", "_started", "_tail", "broken")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._buffer = bytearray()
         self._scanned = 0
         self._started = False
-        self._halved = False
+        self._tail = b""
         self.broken = False
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that `chunk` completes."""
         self._buffer += chunk
+        self._tail = (self._tail + chunk[-3:])[-3:]
         events = [] if self.broken else self._cut()
         if self.broken and self._buffer:
             events.append(Event(self.take_rest(), "", None))
@@ -47,7 +48,7 @@ class SSEDecoder:
         """None: an event that no blank line has closed is discarded (section 9.2.6). `broken` where the last CRLF lost
         its LF.
         """
-        self.broken = self.broken or (self._halved and not self._buffer.startswith(b"\n"))
+        self.broken = self.broken or self._tail == b"\r\n\r"
         return []
 
     @property
@@ -79,7 +80,6 @@ class SSEDecoder:
     def _event(self, raw: bytes) -> Event:
         text = raw if self._started else raw.removeprefix(_BYTE_ORDER_MARK)
         self._started = True
-        self._halved = raw.endswith(b"\r\n\r")
         return _read_event(raw, text)
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from coo_middleware.at_rest import open_sealer
+from coo_middleware.config import ConfigError
 from coo_middleware.doctor import disk, http, memory, redis
-from coo_middleware.doctor.finding import Finding, ok, refused, warning
+from coo_middleware.doctor.finding import Finding, fault, ok, refused, warning
 from coo_middleware.doctor.operations import try_operations
 from coo_middleware.stores import RuntimeStore, StoreError, StoreSettings, open_store
 
@@ -63,6 +65,10 @@ def _read(config: Config) -> Iterator[Finding]:
     settings, policy = config.storage.runtime, config.policy
     cache = f"on for {policy.cache.ttl_seconds:g} s" if policy.cache.enabled else "off"
     yield ok("configuration", f"the {settings.type} store; the cache is {cache}")
+    try:
+        open_sealer(config)
+    except ConfigError as error:
+        yield fault("configuration", *str(error).rsplit(": ", 1))
     if not policy.metrics.enabled:
         yield warning("metrics", "nothing is counted", "write true in policy.metrics.enabled")
     for name in ("addr", "password", "api_key", "path"):

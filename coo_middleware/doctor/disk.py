@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.doctor.finding import Finding, fault, in_bytes, ok, refused, warning
+from coo_middleware.doctor.sealed import judge_heads
 from coo_middleware.stores import StoreError, open_store
 from coo_middleware.stores.database import is_busy
 from coo_middleware.stores.disk import locate, locked, prepare
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # What the guard gives a write: a database that is locked for longer costs an increment its deadline.
 _LOCK_SECONDS: Final = 0.25
 _SLOW_BYTES: Final = 8_388_608
+_HEADS: Final = "SELECT substr(value, 1, 16) FROM responses LIMIT 1000"
 
 _RESTORE: Final = "look at the disk; put a copy in its place, or let the next start set it aside and begin anew"
 
@@ -34,14 +36,14 @@ _RESTORE: Final = "look at the disk; put a copy in its place, or let the next st
 async def inspect_file(settings: StoreSettings, _clock: Callable[[], float]) -> AsyncIterator[Finding]:
     """The JSON document and its lock; nothing is changed."""
     path = locate(settings.path)
-    for finding in _inspect(path, settings.max_bytes, _read_document):
+    for finding in _inspect(path, settings, _read_document):
         yield finding
 
 
 async def inspect_sqlite(settings: StoreSettings, _clock: Callable[[], float]) -> AsyncIterator[Finding]:
     """The database and its lock; nothing is changed."""
     path = locate(settings.path)
-    for finding in _inspect(path, settings.max_bytes, _read_database):
+    for finding in _inspect(path, settings, _read_database):
         yield finding
 
 
@@ -71,12 +73,14 @@ def _scratch(path: Path) -> TemporaryDirectory[str]:
     return TemporaryDirectory(dir=folder, prefix=".coo-doctor-")
 
 
-def _inspect(path: Path, max_bytes: int, read: Callable[[Path], Iterator[Finding]]) -> Iterator[Finding]:
+def _inspect(
+    path: Path, settings: StoreSettings, read: Callable[[Path, StoreSettings], Iterator[Finding]]
+) -> Iterator[Finding]:
     try:
-        yield from _inspect_folder(path, max_bytes)
+        yield from _inspect_folder(path, settings.max_bytes)
         if path.exists():
             yield from _judge_rights(path)
-            yield from read(path)
+            yield from read(path, settings)
         else:
             yield ok("data", f"{path} is made when it is first used")
     except StoreError as error:
@@ -110,7 +114,7 @@ def _judge_rights(path: Path) -> Iterator[Finding]:
         yield warning("privacy", f"{path} is open to other users", "take the right away: chmod go= on the file")
 
 
-def _read_document(path: Path) -> Iterator[Finding]:
+def _read_document(path: Path, settings: StoreSettings) -> Iterator[Finding]:
     content = path.read_bytes()
     try:
         # Only where there is one already: a lock of another user's would keep the service out.
@@ -121,13 +125,14 @@ def _read_document(path: Path) -> Iterator[Finding]:
         holder = str(error).partition(";")[0]
         yield warning("lock", holder, "this is well if it is your service; for several processes write type: sqlite")
     try:
-        decode(content)
+        state = decode(content)
     except VersionError as error:
         yield fault("data", f"{path}: {error}", "run the program that wrote it, or name another file")
     except ValueError:
         yield fault("data", f"{path} is no document of ours", _RESTORE)
     else:
         yield _judge_size(path, len(content))
+        yield from judge_heads([value for _, value in state.responses.values()], settings)
 
 
 def _judge_size(path: Path, size: int) -> Finding:
@@ -137,15 +142,15 @@ def _judge_size(path: Path, size: int) -> Finding:
     return warning("data", f"{path} has {in_bytes(size)}, and every change writes all of it", remedy)
 
 
-def _read_database(path: Path) -> Iterator[Finding]:
+def _read_database(path: Path, settings: StoreSettings) -> Iterator[Finding]:
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", _LOCK_SECONDS, isolation_level=None, uri=True)) as db:
-            yield from _look_into(path, db)
+            yield from _look_into(path, db, settings)
     except sqlite3.Error as error:
         yield _explain(path, error)
 
 
-def _look_into(path: Path, db: sqlite3.Connection) -> Iterator[Finding]:
+def _look_into(path: Path, db: sqlite3.Connection, settings: StoreSettings) -> Iterator[Finding]:
     check = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if check != "ok":
         yield fault("data", f"{path} is damaged: {check}", _RESTORE)
@@ -159,6 +164,8 @@ def _look_into(path: Path, db: sqlite3.Connection) -> Iterator[Finding]:
     yield ok("data", f"{path} is sound and has {in_bytes(size)}")
     if (mode := db.execute("PRAGMA journal_mode").fetchone()[0]) != "wal" and tables:
         yield warning("WAL", f"it is off ({mode})", "end other programs on it; the next start switches it on")
+    if tables:
+        yield from judge_heads([head for (head,) in db.execute(_HEADS)], settings)
     db.execute("BEGIN IMMEDIATE")
     db.execute("ROLLBACK")
     yield ok("lock", "a write is let in at once")

@@ -16,6 +16,7 @@ from coo_middleware.doctor.clock import judge_clock
 from coo_middleware.doctor.finding import Finding, fault, ok, warning
 from coo_middleware.doctor.operations import SCRATCH
 from coo_middleware.doctor.redis_info import judge_info
+from coo_middleware.doctor.sealed import judge_heads
 from coo_middleware.stores import StoreError
 from coo_middleware.stores.redis import RedisStore
 from coo_middleware.stores.redis_address import read_address
@@ -32,7 +33,7 @@ _PAGES: Final = 20
 _PAGE: Final = 500
 _SAMPLE: Final = 200
 _ANOTHER_USER: Final = "run the doctor as a user who may"
-_EXPIRING: Final = ("usage", "samples", "window", "cache", "writer")
+_EXPIRING: Final = ("usage", "samples", "window", "cache", "writer", "claim", "log")
 _KINDS: Final = (*_EXPIRING, "total")
 
 
@@ -127,7 +128,11 @@ async def _inspect(server: _Server, settings: StoreSettings, clock: Callable[[],
     save = cast("Mapping[str, str] | None", await _may_ask(server, "CONFIG GET", "save"))
     for finding in judge_info(info, None if save is None else save.get("save")):
         yield finding
-    yield await _judge_expiry(server, settings.key_prefix)
+    samples = {kind: await _sample(server, f"{settings.key_prefix}{kind}:") for kind in _EXPIRING}
+    yield await _judge_expiry(server, list(samples.values()))
+    heads = [await _head(server, key) for key in samples["cache"] or []]
+    for finding in judge_heads(heads, settings):
+        yield finding
 
 
 async def _may_ask(server: _Server, *command: Argument) -> object:
@@ -143,11 +148,12 @@ async def _may_ask(server: _Server, *command: Argument) -> object:
 async def _judge_permissions(server: _Server, settings: StoreSettings) -> Finding:
     """Which commands and keys are denied. Other errors are none of the rights': a cluster's MOVED, a full memory."""
     layout, names = Layout(settings.key_prefix, settings.mode == "cluster"), (SCRATCH, secrets.token_hex(4), "req")
-    text, table = (layout.counter(kind, *names) for kind in ("usage", "window"))
-    tried = {str(each[0]).lower(): await _refusal(server, each) for each in _rehearse(text, table)}
+    keys = [layout.counter(kind, *names) for kind in ("usage", "window", "samples")]
+    tried = {str(each[0]).lower(): await _refusal(server, each) for each in _rehearse(*keys)}
     denied = [name for name, refusal in tried.items() if "to run the" in refusal]
     reads = {kind: ("GET", layout.counter(kind, *names)) for kind in _KINDS}
-    closed = [f"{settings.key_prefix}{kind}:*" for kind in _KINDS if "access" in await _refusal(server, reads[kind])]
+    closed = [layout.purges] if "access" in await _refusal(server, ("ZCARD", layout.purges)) else []
+    closed += [f"{settings.key_prefix}{kind}:*" for kind in _KINDS if "access" in await _refusal(server, reads[kind])]
     if not denied and not closed:
         return ok("permissions", "the user may run every command and touch every key that the store needs")
     grants = " ".join([*(f"+{each}" for each in denied), *(f"~{each}" for each in closed)])
@@ -162,18 +168,20 @@ async def _refusal(server: _Server, command: tuple[Argument, ...]) -> str:
     return ""
 
 
-def _rehearse(text: str, table: str) -> Iterator[tuple[Argument, ...]]:
-    """Every command that the store or its scripts run, on two keys that are gone at the end."""
+def _rehearse(text: str, table: str, ranks: str) -> Iterator[tuple[Argument, ...]]:
+    """Every command that the store or its scripts run, on three keys that are gone at the end."""
     yield from (("TIME",), ("EVAL", "return 1", 0), ("EVALSHA", "0" * 40, 0))
     yield from (("SET", text, "1", "PX", 1000), ("GET", text), ("INCRBYFLOAT", text, 1), ("PTTL", text))
     yield from (("HSET", table, "1", "1"), ("PEXPIRE", table, 1000), ("HINCRBYFLOAT", table, "1", 1))
     yield from (("HEXISTS", table, "1"), ("HLEN", table), ("HKEYS", table), ("HGETALL", table), ("HMGET", table, "1"))
-    yield from (("HDEL", table, "1"), ("DEL", text), ("DEL", table))
+    yield from (("ZADD", ranks, 1, "1"), ("ZINCRBY", ranks, 1, "1"), ("ZSCORE", ranks, "1"), ("ZCARD", ranks))
+    yield from (("ZRANGE", ranks, 0, 0), ("ZRANGEBYSCORE", ranks, 0, 1), ("ZREMRANGEBYSCORE", ranks, 0, 1))
+    yield from (("GETRANGE", text, 0, 0), ("HDEL", table, "1"), ("DEL", text), ("DEL", table), ("DEL", ranks))
+    yield from (("XADD", ranks, "MAXLEN", 1, "*", "frame", "1"), ("XREAD", "STREAMS", ranks, "0"), ("DEL", ranks))
 
 
-async def _judge_expiry(server: _Server, prefix: str) -> Finding:
-    """A sample of the keys that should expire, found by SCAN, which holds up nobody."""
-    samples = [await _sample(server, f"{prefix}{kind}:") for kind in _EXPIRING]
+async def _judge_expiry(server: _Server, samples: list[list[bytes] | None]) -> Finding:
+    """Samples of the keys that should expire, found by SCAN, which holds up nobody."""
     keys = [key for sample in samples for key in sample or []]
     if None in samples:
         return warning("expiry", "the user may not run SCAN: keys that never expire are not seen", _ANOTHER_USER)
@@ -185,6 +193,14 @@ async def _judge_expiry(server: _Server, prefix: str) -> Finding:
         )
         return warning("expiry", f"{len(lasting)} of {len(keys)} keys never expire: {names}", remedy)
     return ok("expiry", f"all of {len(keys)} keys that were looked at expire")
+
+
+async def _head(server: _Server, key: bytes) -> bytes:
+    """How a value begins; b"" where the user may not read it so, or it is no text."""
+    try:
+        return cast("bytes", await server.ask("GETRANGE", key, 0, 15))
+    except StoreError:
+        return b""
 
 
 async def _sample(server: _Server, prefix: str) -> list[bytes] | None:

@@ -64,5 +64,6 @@ CHAT: Final = Format(
     error_body=openai_error,
     ask=ask_usage,
     strip=strip_usage,
+    telling=frozenset({"mistral_ai", "deepseek", "groq", "openrouter"}),
     rendering=CHAT_RENDERING,
 )

@@ -10,12 +10,36 @@ from coo_middleware.core.outcome import Outcome
 from coo_middleware.formats.cohere_answer import bypass_cohere, tells_failure, usage_of_input
 from coo_middleware.formats.embeddings import EmbeddingsReader
 from coo_middleware.formats.errors import cohere_error
+from coo_middleware.formats.portions import Listing, are_texts, make_portions
 
 if TYPE_CHECKING:
     from coo_middleware.core.document import Document, Json
     from coo_middleware.core.normalize import Preset
 
 _TEXT_TYPES: Final = frozenset({"text"})
+# `truncate` and `max_tokens` cut each text by itself. An image's tokens have nothing to do with its length.
+_KNOWN: Final = frozenset({"model", "input_type", "embedding_types", "truncate", "max_tokens", "output_dimension"}) | {
+    "priority"
+}
+
+
+def _are_prose(document: Document, items: list[Json]) -> bool:
+    """Whether the inputs are texts, or content in which there is nothing but text."""
+    if "texts" in document:
+        return are_texts(document, items)
+    contents = [
+        item.get("content") if isinstance(item, dict) and item.keys() == {"content"} else None for item in items
+    ]
+    return all(isinstance(content, list) and all(map(_is_text, content)) for content in contents)
+
+
+def _is_text(part: Json) -> bool:
+    return isinstance(part, dict) and part.keys() == {"type", "text"} and part["type"] == "text"
+
+
+_PORTIONS: Final = make_portions(
+    Listing(("texts", "inputs"), _KNOWN, _are_prose, items=("embeddings", "texts"), told=("meta", "usage"))
+)
 
 
 def read_cohere_embeddings(document: Document) -> Outcome:
@@ -69,5 +93,6 @@ COHERE_EMBEDDINGS: Final = Format(
     read_body=read_cohere_embeddings,
     read_stream=EmbeddingsReader,
     error_body=cohere_error,
+    portions=_PORTIONS,
     names_model=False,
 )

@@ -32,8 +32,8 @@ class CohereV1Reader:
     """Folds a stream of lines. It is whole when the last one ended it (`stream-end`, or where lines have no type
     `is_finished`) and told a finish reason.
 
-    With the header `Accepts: text/event-stream` the lines are those of server-sent events. They are read, but as no
-    cache key counts that header they are never sound.
+    With the header `Accepts: text/event-stream` the lines are those of server-sent events. They are read for their
+    usage and never sound.
     """
 
     __slots__ = (

@@ -9,6 +9,7 @@ from coo_middleware.core.normalize import normalize_prompts
 from coo_middleware.core.outcome import UNREADABLE, Outcome, Usage
 from coo_middleware.formats.answer import items_of, merge_counts, reports_error, text_of
 from coo_middleware.formats.errors import openai_error
+from coo_middleware.formats.portions import Listing, are_texts_or_tokens, make_portions, normalize_only_input
 
 if TYPE_CHECKING:
     from coo_middleware.core.document import Document
@@ -32,6 +33,16 @@ def read_embeddings(document: Document) -> Outcome:
     )
 
 
+# Beside OpenAI's own those of Mistral, Voyage, Jina, NVIDIA, vLLM and OpenRouter that speak of each input alone.
+_KNOWN: Final = frozenset({"model", "encoding_format", "dimensions", "user", "metadata", "output_dimension"}) | {
+    *("output_dtype", "input_type", "truncation", "task", "normalized", "embedding_type", "truncate"),
+    *("truncate_prompt_tokens", "add_special_tokens", "priority", "provider"),
+}
+_PORTIONS: Final = make_portions(
+    Listing(("input",), _KNOWN, are_texts_or_tokens, items=("data",), told=("usage",), indexed=True)
+)
+
+
 class EmbeddingsReader:
     """Embeddings are never streamed, so a stream of them is never whole."""
 
@@ -46,10 +57,10 @@ class EmbeddingsReader:
 
 
 def normalize_embeddings(document: Document, preset: Preset) -> Document:
-    """The document with its inputs normalized; their outer white space counts."""
+    """The document with its inputs normalized: their outer white space counts, and a list of one is that one."""
     if preset == "strict" or "input" not in document:
         return document
-    return {**document, "input": normalize_prompts(document["input"], preset)}
+    return {**document, "input": normalize_only_input(normalize_prompts(document["input"], preset))}
 
 
 def bypass_embeddings(_: Document) -> str:
@@ -74,4 +85,5 @@ EMBEDDINGS: Final = Format(
     read_body=read_embeddings,
     read_stream=EmbeddingsReader,
     error_body=openai_error,
+    portions=_PORTIONS,
 )

@@ -14,6 +14,7 @@ from coo_middleware.formats.candidates import merge_audio
 from coo_middleware.formats.embeddings import EmbeddingsReader
 from coo_middleware.formats.errors import google_error
 from coo_middleware.formats.gemini import VERTEX, normalize_parts, objects_of, refer_to_files
+from coo_middleware.formats.portions import Listing, make_portions
 
 if TYPE_CHECKING:
     from coo_middleware.core.document import Document, Json
@@ -81,6 +82,30 @@ def _is_text(instance: Json) -> bool:
     return isinstance(instance, dict) and isinstance(instance.get("content"), str)
 
 
+def _are_alone(_: Document, items: list[Json]) -> bool:
+    """Whether the inputs are texts, each with settings of its own: the parts of one content are one input."""
+    contents = [item.get("content") if isinstance(item, dict) else None for item in items]
+    parts = [content.get("parts") if isinstance(content, dict) else None for content in contents]
+    texts = [isinstance(each, list) and all(map(_is_text_part, each)) for each in parts]
+    return all(isinstance(content, str) or text for content, text in zip(contents, texts, strict=True))
+
+
+def _is_text_part(part: Json) -> bool:
+    return isinstance(part, dict) and part.keys() == {"text"}
+
+
+# `instances` and `metadata` are Vertex AI's `:predict`, whose predictions tell their own tokens.
+_PORTIONS: Final = make_portions(
+    Listing(
+        inputs=("requests", "instances"),
+        known=frozenset({"parameters", "labels"}),
+        fits=_are_alone,
+        items=("embeddings", "predictions"),
+        told=("usageMetadata", "metadata"),
+    )
+)
+
+
 def normalize_gemini_embeddings(document: Document, preset: Preset) -> Document:
     """The document with its inputs normalized; their outer white space counts."""
     if preset == "strict":
@@ -119,5 +144,6 @@ GEMINI_EMBEDDINGS: Final = Format(
     read_body=read_gemini_embeddings,
     read_stream=EmbeddingsReader,
     error_body=google_error,
+    portions=_PORTIONS,
     names_model=False,
 )

@@ -13,6 +13,7 @@ from coo_middleware.formats.answer import reports_error, text_of, usage_of
 from coo_middleware.formats.embeddings import EmbeddingsReader
 from coo_middleware.formats.errors import ollama_error
 from coo_middleware.formats.ollama import LEFT_OUT
+from coo_middleware.formats.portions import Listing, are_texts, make_portions, normalize_only_input
 
 if TYPE_CHECKING:
     from coo_middleware.core.document import Document, Json
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 # Of `/api/embed` and of `/api/embeddings`.
 _INPUTS: Final = ("input", "prompt")
+_KNOWN: Final = frozenset({"model", "truncate", "options", "keep_alive", "dimensions"})
+_PORTIONS: Final = make_portions(
+    Listing(("input",), _KNOWN, are_texts, items=("embeddings",), told=("prompt_eval_count",))
+)
 
 
 def read_ollama_embeddings(document: Document) -> Outcome:
@@ -48,10 +53,11 @@ def bypass_ollama_embeddings(document: Document) -> str:
 
 
 def normalize_ollama_embeddings(document: Document, preset: Preset) -> Document:
-    """The document with its inputs normalized; their outer white space counts."""
+    """The document with its inputs normalized: their outer white space counts, and a list of one is that one."""
     if preset == "strict":
         return document
-    return {**document, **{name: normalize_prompts(document[name], preset) for name in _INPUTS if name in document}}
+    normalized = {name: normalize_prompts(document[name], preset) for name in _INPUTS if name in document}
+    return {**document, **{name: normalize_only_input(value) for name, value in normalized.items()}}
 
 
 OLLAMA_EMBEDDINGS: Final = Format(
@@ -66,4 +72,5 @@ OLLAMA_EMBEDDINGS: Final = Format(
     read_body=read_ollama_embeddings,
     read_stream=EmbeddingsReader,
     error_body=ollama_error,
+    portions=_PORTIONS,
 )

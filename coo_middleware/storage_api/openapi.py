@@ -52,9 +52,16 @@ _COUNTER: Final[list[Json]] = [
     _parameter("metric", "What is counted, such as req, tokens or latency."),
 ]
 _KEY: Final[list[Json]] = [_parameter("key", "The response's key.")]
+_OWNER: Final = _parameter("owner", "Who wants to lead.")
 _SECONDS: Final = _parameter(
     "seconds", "How far back.", place="query", schema={"type": "integer", "minimum": 1, "maximum": LONGEST_WINDOW}
 )
+_SINCE: Final[Parts] = {
+    "name": "since",
+    "in": "query",
+    "description": "With GET: the generation up to which all is known.",
+    "schema": {"type": "integer", "minimum": 0},
+}
 _NUMBER: Final[Parts] = {"type": "number"}
 _TEXT: Final[Parts] = {"type": "string"}
 _COUNT: Final[Parts] = {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER}
@@ -99,6 +106,20 @@ _PATHS: Final[dict[str, Json]] = {
         "put": _operation("Store a response", request="Response"),
         "delete": _operation("Forget a stored response, if there is one"),
     },
+    "/purges": {
+        "parameters": [_SINCE],
+        "get": _operation("What was purged", answer="Purges"),
+        "post": _operation("Purge all responses that have one of some labels", request="Labels", answer="Purged"),
+    },
+    "/responses/{cursor}": {
+        "parameters": [_parameter("cursor", "Empty, sent as ~, for the first page; else what the page before said.")],
+        "get": _operation("Some of the stored responses: their keys, and how each begins", answer="Page"),
+    },
+    "/claim/{key}/{owner}": {
+        "parameters": [*_KEY, _OWNER],
+        "put": _operation("Lead the work on a response, unless somebody does", answer="Leader", request="Lease"),
+        "delete": _operation("End that lead, if it is this owner's"),
+    },
     "/batch": {"post": _operation("Apply a batch of increments, as a whole and once", request="Batch")},
     "/health": {"get": _operation("Whether the store answers", answer="Health")},
     "/openapi.json": {"get": _operation("This description", answer="Done")},
@@ -119,6 +140,21 @@ DESCRIPTION: Final[Parts] = {
             },
             "Response": _object(_RESPONSE, encoding=_ENCODING),
             "Nothing": _object({"value": {"type": "null"}}),
+            "Labels": _object({"labels": {"type": "array", "items": _TEXT, "description": "all, tag:…, model:…"}}),
+            "Purged": _object({"generation": _COUNT}),
+            "Purges": _object({"generation": _COUNT, "floor": _COUNT, "labels": {"type": "object"}}),
+            "Page": _object(
+                {"cursor": {**_TEXT, "description": "The next page's, empty at the end."}},
+                responses={
+                    "type": "array",
+                    "items": _object({"key": _TEXT, "value": _TEXT}, encoding=_ENCODING),
+                    "description": "Left out where this store cannot list them.",
+                },
+            ),
+            "Lease": _object(
+                {"lease_seconds": {"type": "number", "description": "For how long, above 0; asking again renews it."}}
+            ),
+            "Leader": _object({"owner": {"type": "string", "description": "Who leads now, whoever asked."}}),
             "Batch": _object({**_WRITER, "increments": {"type": "array", "items": _INCREMENT}}),
             "Health": _object({"status": {"const": "ok"}}),
             "Fault": _object({"error": {"type": "string", "description": "What is wrong, without any value."}}),

@@ -14,6 +14,7 @@ from coo_middleware.stores import (
     RuntimeStore,
     StoreError,
     check_amount,
+    check_claim,
     check_counter,
     check_increments,
     check_key,
@@ -26,12 +27,15 @@ from coo_middleware.stores.http_layout import (
     decode_json,
     decode_name,
     read_increments,
+    read_labels,
     read_number,
     read_value,
     read_writer,
+    write_page,
     write_value,
 )
 
+_SINCE: Final = re.compile(r"since=([0-9]{1,20})")
 _SECONDS: Final = re.compile(r"seconds=([0-9]{1,9})")
 
 
@@ -136,6 +140,35 @@ async def _delete_cache(store: RuntimeStore, call: Call) -> Parts:
     return {}
 
 
+async def _purge(store: RuntimeStore, call: Call) -> Parts:
+    return {"generation": await store.purge(read_labels(decode_json(call.content)))}
+
+
+async def _get_purges(store: RuntimeStore, call: Call) -> Parts:
+    match = _SINCE.fullmatch(call.query or "since=0")
+    if match is None:
+        raise LayoutError("since: must be a whole number, or left out")
+    return (await store.get_purges(int(match[1]))).document()
+
+
+async def _list_cache(store: RuntimeStore, call: Call) -> Parts:
+    return write_page(await store.list_cache(decode_name(call.names[0])))
+
+
+async def _claim(store: RuntimeStore, call: Call) -> Parts:
+    key, owner = map(decode_name, call.names)
+    lease = read_number(decode_json(call.content), "lease_seconds")
+    check_claim(key, owner, lease)
+    return {"owner": await store.claim(key, owner, lease)}
+
+
+async def _release(store: RuntimeStore, call: Call) -> Parts:
+    key, owner = map(decode_name, call.names)
+    check_claim(key, owner)
+    await store.release(key, owner)
+    return {}
+
+
 async def _apply(store: RuntimeStore, call: Call) -> Parts:
     document = decode_json(call.content)
     writer, sequence = read_writer(document)
@@ -171,6 +204,9 @@ ROUTES: Final[Mapping[str, Mapping[str, Handler]]] = {
     f"{_USAGE}/window": {"GET": _get_window},
     f"{_USAGE}/total": {"GET": _get_total},
     "/cache/{key}": {"GET": _get_cache, "PUT": _set_cache, "DELETE": _delete_cache},
+    "/purges": {"GET": _get_purges, "POST": _purge},
+    "/responses/{cursor}": {"GET": _list_cache},
+    "/claim/{key}/{owner}": {"PUT": _claim, "DELETE": _release},
     "/batch": {"POST": _apply},
     "/health": {"GET": _health},
     "/openapi.json": {"GET": _describe},

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
+from secrets import randbits
 from sys import float_info
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
-from annotated_types import Ge, Le
-
+from coo_middleware.core.document import read_json
+from coo_middleware.core.labels import START_BITS, Purges, begin_purges, check_labels, read_purges
 from coo_middleware.core.window import LONGEST_WINDOW, level_of
+from coo_middleware.stores.settings import RedisMode as RedisMode
+from coo_middleware.stores.settings import StoreSettings as StoreSettings
+from coo_middleware.stores.settings import StoreType as StoreType
+from coo_middleware.stores.settings import read_section
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-StoreType: TypeAlias = Literal["memory", "redis", "http", "file", "sqlite"]
-RedisMode: TypeAlias = Literal["standalone", "sentinel", "cluster"]
-
 LATENCY: Final = "latency"
 MAX_KEY_BYTES: Final = 2048
+# Of a stored response so much is listed: an entry's labels are in it.
+HEAD_BYTES: Final = 4096
+
+_PURGES_KEY: Final = "coo:purges"
+_PURGES_SECONDS: Final = 31_622_400.0
 
 # A class is imported when it is asked for: nobody pays for another store's client.
 _CLASSES: Final = {
@@ -45,61 +53,6 @@ class StoreBusyError(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class StoreSettings:
-    """Settings under `storage.runtime`, with the storage guide's names."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "use_attribute_docstrings": True}
-
-    type: StoreType = "memory"
-    """Which store keeps metrics and responses."""
-    addr: str = field(default="", repr=False)
-    """redis: host:port or a redis://, rediss:// or unix:// URL, in the modes sentinel and cluster several host:port
-    with commas between them; http: the base URL."""
-    mode: RedisMode = "standalone"
-    """redis: one server, one found through sentinels, or a cluster."""
-    master_name: str = ""
-    """redis: by which name the sentinels know the server."""
-    username: str = ""
-    """redis: the ACL user."""
-    password: str = field(default="", repr=False)
-    """redis: the password."""
-    sentinel_password: str = field(default="", repr=False)
-    """redis: the password of the sentinels themselves."""
-    tls_ca_file: str = ""
-    """redis, http: the certificates to trust in place of the system's, for a rediss:// or https:// address."""
-    tls_cert_file: str = ""
-    """redis, http: our own certificate, for a server that asks for one."""
-    tls_key_file: str = ""
-    """redis, http: the key of that certificate, unless its file holds it."""
-    key_prefix: str = ""
-    """redis: what the name of every key begins with."""
-    max_connections: Annotated[int, Ge(1), Le(10_000)] = 50
-    """redis, http: the most connections open at once."""
-    connect_timeout_seconds: Annotated[float, Ge(0.01), Le(60)] = 1.0
-    """redis: the most that connecting may take, in seconds."""
-    timeout_seconds: Annotated[float, Ge(0.01), Le(60)] = 1.0
-    """redis, http: the most that one command or request may take, connecting included, in seconds."""
-    api_key: str = field(default="", repr=False)
-    """http: the bearer token."""
-    path: str = ""
-    """file, sqlite: where the data lies."""
-    usage_ttl_seconds: Annotated[float, Ge(1), Le(86_400)] = 60.0
-    """How long a usage counter lives from its first increment, in seconds."""
-    max_bytes: Annotated[int, Ge(65_536)] = 268_435_456
-    """memory, file, sqlite: the most that stored responses may take, in bytes."""
-    max_entries: Annotated[int, Ge(1)] = 100_000
-    """memory, file, sqlite: how many responses may be stored."""
-    read_deadline_seconds: Annotated[float, Ge(0.001), Le(60)] = 0.1
-    """All but memory: a look-up that takes longer is a miss, in seconds."""
-    write_deadline_seconds: Annotated[float, Ge(0.001), Le(60)] = 0.25
-    """All but memory: a write that takes longer has failed, in seconds; increments are sent again."""
-    probe_seconds: Annotated[float, Ge(0.01), Le(3_600)] = 1.0
-    """All but memory: how often a store that is out of reach is asked for, in seconds."""
-    journal: str = ""
-    """A folder in which increments are kept until the store has them, so that they survive a kill -9; empty: none."""
-
-
-@dataclass(frozen=True, slots=True)
 class Increment:
     """`delta` is the sum of `samples` increments of one counter, made `age` seconds ago.
 
@@ -113,6 +66,14 @@ class Increment:
     delta: float
     samples: int = 1
     age: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CachePage:
+    """Some stored responses, each by its key and its first HEAD_BYTES; the cursor of the next page, "" at the end."""
+
+    responses: tuple[tuple[str, bytes], ...]
+    cursor: str = ""
 
 
 class RuntimeStore(ABC):
@@ -191,6 +152,52 @@ class RuntimeStore(ABC):
         """Every increment since the store was created. By default those of the longest window, 35 days."""
         return await self.get_usage_in_window(provider, key_id, metric, LONGEST_WINDOW)
 
+    async def purge(self, labels: Sequence[str]) -> int:
+        """Purges every entry that has one of `labels` (core/labels.py), and returns the generation in which it did.
+        Raises ValueError for what is no label. By default the purges are read and written again under a key of ours: of
+        two at the same moment one may be lost.
+        """
+        check_labels(labels)
+        return (await self._keep_purges((await self.get_purges(0)).purge(labels))).generation
+
+    async def get_purges(self, since: int) -> Purges:  # noqa: ARG002
+        """What was purged, at least what whoever knows all up to the generation `since` lacks."""
+        value = await self.get_cache(_PURGES_KEY)
+        try:
+            return read_purges(read_json(value or b""))
+        except ValueError:
+            return await self._keep_purges(new_purges())
+
+    async def list_cache(self, cursor: str = "") -> CachePage | None:  # noqa: ARG002
+        """Some of the stored responses, beginning where the page before said: those that come or go meanwhile may be
+        left out or listed twice. None, as by default, when this store cannot list them. Never on a request's way.
+        """
+        return None
+
+    async def _keep_purges(self, purges: Purges) -> Purges:
+        await self.set_cache(_PURGES_KEY, json.dumps(purges.document()).encode(), _PURGES_SECONDS)
+        return purges
+
+    async def claim(self, key: str, owner: str, lease_seconds: float) -> str:  # noqa: ARG002
+        """Who leads the work on `key`: from now on, for `lease_seconds` by the store's clock, it is `owner` when nobody
+        did or `owner` itself did; else the one whose lease still runs. By default everybody leads.
+        """
+        return owner
+
+    async def release(self, key: str, owner: str) -> None:  # noqa: B027 -- by default nothing is held
+        """Ends the lease on `key` if it is `owner`'s."""
+
+    async def append_log(  # noqa: B027 -- by default nobody reads
+        self, log: str, frames: Sequence[bytes], *, keep: int, ttl_seconds: float
+    ) -> None:
+        """Adds `frames` to the end of `log`, which keeps its last `keep` ones, and for `ttl_seconds` from now on."""
+
+    async def read_log(self, log: str, place: str, wait_seconds: float) -> tuple[str, list[bytes]] | None:  # noqa: ARG002
+        """The frames of `log` behind `place`, "" being its beginning, and the place behind them; where there are none
+        yet it may wait for some, `wait_seconds` at most. None, as by default, when this store has no logs.
+        """
+        return None
+
     async def __aenter__(self) -> Self:
         await self.open()
         return self
@@ -199,6 +206,11 @@ class RuntimeStore(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def new_purges() -> Purges:
+    """The beginning of a store's purges."""
+    return begin_purges(randbits(START_BITS))
 
 
 def check_counter(provider: str, key_id: str, metric: str) -> None:
@@ -240,6 +252,13 @@ def check_key(key: str) -> None:
     _check_text("key", key)
 
 
+def check_claim(key: str, owner: str, lease_seconds: float = 1.0) -> None:
+    """Raises ValueError unless key and owner are text of at most 2 KiB together and a lease is a number above 0."""
+    _check_text("key and owner together", key + owner)
+    if not 0 < lease_seconds <= float_info.max:
+        raise ValueError("lease_seconds must be a finite number above 0")
+
+
 def check_ttl(ttl_seconds: float) -> None:
     """Raises ValueError unless a time to live is a finite number above 0."""
     if not 0 < ttl_seconds <= float_info.max:
@@ -251,7 +270,7 @@ def open_store(settings: StoreSettings | Mapping[str, object]) -> RuntimeStore:
     ValueError when a mapping is not such a section, StoreError when the type is not built in.
     """
     if not isinstance(settings, StoreSettings):
-        settings = _read_section(settings)
+        settings = read_section(settings)
     if settings.type not in _CLASSES:
         built_in = ", ".join(_CLASSES)
         raise StoreError(f"storage.runtime.type {settings.type!r} is not built in yet; use one of: {built_in}")
@@ -272,14 +291,3 @@ def _check_text(name: str, text: str) -> None:
         raise ValueError(
             f"{name}: text of at most {MAX_KEY_BYTES} bytes in UTF-8, without surrogates; shorten or hash it"
         )
-
-
-def _read_section(section: Mapping[str, object]) -> StoreSettings:
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(StoreSettings).validate_python(dict(section))
-    except ValidationError as error:
-        faults = [f"storage.runtime.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-    # Raised out here: a chained ValidationError would carry the values, and one of them is the password.
-    raise ValueError("; ".join(faults))

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Awaitable, Callable, Sequence
 
-    from coo_middleware.stores import Increment, StoreSettings
+    from coo_middleware.core.labels import Purges
+    from coo_middleware.stores import CachePage, Increment, StoreSettings
     from coo_middleware.stores.keeper import Book
 
 T = TypeVar("T")
@@ -121,6 +122,22 @@ class FileStore(RuntimeStore):
         """Forgets what is stored under `key`, if anything, at once."""
         await self._change(lambda book: book.memory.delete_cache(key))
 
+    async def purge(self, labels: Sequence[str]) -> int:
+        return await self._change(lambda book: book.memory.purge(labels))
+
+    async def get_purges(self, since: int) -> Purges:
+        return await self._ask(lambda book: book.memory.get_purges(since))
+
+    async def list_cache(self, cursor: str = "") -> CachePage:
+        return await self._ask(lambda book: book.memory.list_cache(cursor))
+
+    async def claim(self, key: str, owner: str, lease_seconds: float) -> str:
+        """Who leads the work on `key`. Leases are not written down: they end with the process."""
+        return await self._ask(lambda book: book.memory.claim(key, owner, lease_seconds))
+
+    async def release(self, key: str, owner: str) -> None:
+        await self._ask(lambda book: book.memory.release(key, owner))
+
     async def _ask(self, question: Callable[[Book], Awaitable[T]]) -> T:
         while True:
             # No question awaits anything, so that the thread never waits for an event loop.
@@ -129,16 +146,17 @@ class FileStore(RuntimeStore):
                     return await question(self._keeper.book)
             await self._save()
 
-    async def _change(self, change: Callable[[Book], Awaitable[None]]) -> None:
-        async def changed(book: Book) -> int:
-            await change(book)
+    async def _change(self, change: Callable[[Book], Awaitable[T]]) -> T:
+        async def changed(book: Book) -> tuple[T, int]:
+            result = await change(book)
             self._keeper.changes += 1
-            return self._keeper.losses
+            return result, self._keeper.losses
 
-        losses = await self._ask(changed)
+        result, losses = await self._ask(changed)
         await self._save()
         if losses != self._keeper.losses:
             raise StoreError(f"{self._path} could not be written before the store was closed; send the change again")
+        return result
 
     async def _save(self) -> None:
         try:

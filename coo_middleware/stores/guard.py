@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
 from coo_middleware.core.breaker import Breaker
@@ -14,7 +15,8 @@ from coo_middleware.stores import RuntimeStore, StoreAwayError, StoreBusyError, 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from coo_middleware.stores import Increment
+    from coo_middleware.core.labels import Purges
+    from coo_middleware.stores import CachePage, Increment
 
 logger = logging.getLogger("coo_middleware")
 
@@ -117,14 +119,42 @@ class Guard(RuntimeStore):
     async def delete_cache(self, key: str) -> None:
         await self._call(self._write, self.store.delete_cache, key)
 
+    async def purge(self, labels: Sequence[str]) -> int:
+        return await self._call(self._write, self.store.purge, labels)
+
+    async def get_purges(self, since: int) -> Purges:
+        return await self._call(self._read, self.store.get_purges, since)
+
+    async def list_cache(self, cursor: str = "") -> CachePage | None:
+        return await self._call(self._write, self.store.list_cache, cursor)
+
+    async def claim(self, key: str, owner: str, lease_seconds: float) -> str:
+        """Who leads; `owner` when the store cannot say, so that each replica goes on by itself."""
+        try:
+            return await self._call(self._write, self.store.claim, key, owner, lease_seconds)
+        except StoreError:
+            return owner
+
+    async def release(self, key: str, owner: str) -> None:
+        """Ends a lease; one that the store was not told of lapses."""
+        with suppress(StoreError):
+            await self._call(self._write, self.store.release, key, owner)
+
+    async def append_log(self, log: str, frames: Sequence[bytes], *, keep: int, ttl_seconds: float) -> None:
+        self._check_up()
+        await _within(self._write, partial(self.store.append_log, log, frames, keep=keep, ttl_seconds=ttl_seconds))
+
+    async def read_log(self, log: str, place: str, wait_seconds: float) -> tuple[str, list[bytes]] | None:
+        """What the log has. Nothing depends on logs, so that a fault of theirs does not speak against the store."""
+        self._check_up()
+        return await _within(self._read + wait_seconds, self.store.read_log, log, place, wait_seconds)
+
     async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
         await self._call(self._write, self.store.apply, writer, sequence, increments)
 
     async def _call(self, seconds: float, operation: Callable[[*_Ts], Awaitable[_T]], *args: *_Ts) -> _T:
+        self._check_up()
         breaker = self._breaker
-        if breaker.is_open:
-            self._start_probe()
-            raise StoreAwayError("the store is out of reach; it is asked for in the background")
         epoch = breaker.epoch
         try:
             result = await _within(seconds, operation, *args)
@@ -137,6 +167,11 @@ class Guard(RuntimeStore):
             raise
         breaker.succeed(epoch)
         return result
+
+    def _check_up(self) -> None:
+        if self._breaker.is_open:
+            self._start_probe()
+            raise StoreAwayError("the store is out of reach; it is asked for in the background")
 
     async def _reach(self, open_seconds: float) -> None:
         """Returns when the store is open and answers within its deadline."""

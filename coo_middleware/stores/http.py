@@ -6,12 +6,14 @@ import os
 import secrets
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
+from coo_middleware.core.labels import check_labels, read_purges
 from coo_middleware.stores import (
     RuntimeStore,
     StoreSettings,
     check_amount,
+    check_claim,
     check_counter,
     check_increments,
     check_key,
@@ -23,9 +25,14 @@ from coo_middleware.stores.http_channel import Channel, LostError
 from coo_middleware.stores.http_layout import (
     LayoutError,
     cache_path,
+    claim_path,
     counter_path,
     encode_json,
+    page_path,
+    read_count,
     read_number,
+    read_page,
+    read_text,
     read_value,
     read_writer,
     write_increments,
@@ -33,11 +40,21 @@ from coo_middleware.stores.http_layout import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from coo_middleware.stores import Increment
+    from coo_middleware.core.labels import Purges
+    from coo_middleware.stores import CachePage, Increment
+    from coo_middleware.stores.http_channel import Reply
     from coo_middleware.stores.http_lane import HTTPClient
     from coo_middleware.stores.http_layout import Parts
+
+
+# A storage API that has no leases knows no such path; without them each replica collapses by itself. Purges it can keep
+# as a response.
+_UNKNOWN: Final = frozenset({404, 405})
+
+
+T = TypeVar("T")
 
 
 class HTTPStore(RuntimeStore):
@@ -186,6 +203,43 @@ class HTTPStore(RuntimeStore):
         check_key(key)
         await self._ask("DELETE", cache_path(key))
 
+    async def purge(self, labels: Sequence[str]) -> int:
+        """Purges `labels`, as weakly as by default where the server does not know of purges."""
+        check_labels(labels)
+        reply = await self._channel.send("POST", "/purges", encode_json({"labels": list(labels)}))
+        if _lacks(reply):
+            return await super().purge(labels)
+        return self._understand(reply, lambda document: read_count(document, "generation"))
+
+    async def get_purges(self, since: int) -> Purges:
+        reply = await self._channel.send("GET", f"/purges?since={since:d}")
+        if _lacks(reply):
+            return await super().get_purges(since)
+        return self._understand(reply, read_purges)
+
+    async def list_cache(self, cursor: str = "") -> CachePage | None:
+        reply = await self._channel.send("GET", page_path(cursor))
+        return None if _lacks(reply) else self._understand(reply, read_page)
+
+    async def claim(self, key: str, owner: str, lease_seconds: float) -> str:
+        """Who leads the work on `key`; `owner` where the server does not know of leases."""
+        check_claim(key, owner, lease_seconds)
+        reply = await self._channel.send(
+            "PUT", claim_path(key, owner), encode_json({"lease_seconds": float(lease_seconds)})
+        )
+        if reply.status in _UNKNOWN:
+            return owner
+        try:
+            return read_text(reply.read(), "owner")
+        except LayoutError as error:
+            raise reply.refuse(str(error)) from error
+
+    async def release(self, key: str, owner: str) -> None:
+        check_claim(key, owner)
+        reply = await self._channel.send("DELETE", claim_path(key, owner))
+        if reply.status not in _UNKNOWN:
+            reply.read()
+
     def _borrow_writer(self) -> _Writer:
         # Writers from before a fork are the parent's.
         while self._writers:
@@ -196,14 +250,23 @@ class HTTPStore(RuntimeStore):
 
     async def _read_number(self, path: str) -> float:
         reply = await self._channel.send("GET", path)
+        return self._understand(reply, lambda document: read_number(document, "value"))
+
+    def _understand(self, reply: Reply, read: Callable[[Parts], T]) -> T:
+        document = reply.read()
         try:
-            return read_number(reply.read(), "value")
-        except LayoutError as error:
+            return read(document)
+        except ValueError as error:
             raise reply.refuse(str(error)) from error
 
     async def _ask(self, method: str, path: str, parts: Parts | None = None) -> None:
         reply = await self._channel.send(method, path, None if parts is None else encode_json(parts))
         reply.read()
+
+
+def _lacks(reply: Reply) -> bool:
+    """Whether a storage API from before there were purges answers; what is no storage API has no word for it."""
+    return reply.status in _UNKNOWN and b'"error"' in reply.content
 
 
 @dataclass(slots=True)

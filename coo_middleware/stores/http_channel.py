@@ -88,7 +88,7 @@ class Channel:
         """The answer to one request. Raises StoreError when there is none: StoreBusyError when all connections stay
         in use, LostError when the connection failed.
         """
-        attempt = f"{method} /{path.split('/')[1]} at {self._address.place}"
+        attempt = f"{method} /{path.split('/')[1].partition('?')[0]} at {self._address.place}"
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
                 return await self._lane().run(lambda client: self._exchange(client, method, path, body, attempt))

@@ -11,11 +11,12 @@ import json
 import re
 from base64 import b64decode, b64encode, urlsafe_b64encode
 from math import isfinite
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from urllib.parse import quote, unquote
 
 from coo_middleware.core.document import MAX_NUMBER, Document, Json, read_json
-from coo_middleware.stores import MAX_KEY_BYTES, Increment
+from coo_middleware.core.labels import check_labels
+from coo_middleware.stores import MAX_KEY_BYTES, CachePage, Increment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,6 +61,16 @@ def cache_path(key: str) -> str:
     return f"/cache/{encode_name(key)}"
 
 
+def page_path(cursor: str) -> str:
+    """The path of a page of the stored responses."""
+    return f"/responses/{encode_name(cursor)}"
+
+
+def claim_path(key: str, owner: str) -> str:
+    """The path of an owner's lease."""
+    return f"/claim/{encode_name(key)}/{encode_name(owner)}"
+
+
 def encode_json(document: Parts) -> bytes:
     """`document` as it is sent."""
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
@@ -92,6 +103,34 @@ def read_value(document: Parts) -> bytes:
         refusal = LayoutError("value: must be text without lone surrogates, or base64 where encoding says so")
     # Raised out here: the codec's error would carry the value.
     raise refusal
+
+
+def write_page(page: CachePage | None) -> Parts:
+    """A page of the stored responses; without any list where there is none."""
+    if page is None:
+        return {"cursor": ""}
+    return {"responses": [{"key": key, **write_value(head)} for key, head in page.responses], "cursor": page.cursor}
+
+
+def read_page(document: Parts) -> CachePage | None:
+    """What `write_page` wrote. Raises LayoutError."""
+    responses, cursor = document.get("responses"), read_text(document, "cursor")
+    if responses is None:
+        return None
+    if not isinstance(responses, list) or not all(isinstance(each, dict) for each in responses):
+        raise LayoutError("responses: must be a list of objects, or left out")
+    listed = cast("list[Parts]", responses)
+    return CachePage(tuple((read_text(each, "key"), read_value(each)) for each in listed), cursor)
+
+
+def read_labels(document: Parts) -> list[str]:
+    """The labels to purge. Raises LayoutError and LabelError."""
+    labels = document.get("labels")
+    if not isinstance(labels, list) or not all(isinstance(each, str) for each in labels):
+        raise LayoutError("labels: must be a list of texts")
+    texts = cast("list[str]", labels)
+    check_labels(texts)
+    return texts
 
 
 def write_increments(increments: Iterable[Increment]) -> list[Json]:

@@ -32,6 +32,7 @@ class Book:
         # In the order of their expiry: memory takes the last one as the one used last.
         responses = sorted((expires, key, value) for key, (expires, value) in state.responses.items() if expires > now)
         memory.restore(state.counters, ((key, value, expires - now) for expires, key, value in responses))
+        memory.purges = state.purges
 
     async def apply(self, writer: str, sequence: int, increments: Sequence[Increment], now: float) -> None:
         """Applies a batch once."""
@@ -52,9 +53,8 @@ class Book:
         counters, responses = self.memory.snapshot()
         for key in self._expires.keys() - responses.keys():
             del self._expires[key]
-        return State(
-            counters, {key: (self._expires[key], value) for key, value in responses.items()}, dict(self._writers)
-        )
+        expiring = {key: (self._expires[key], value) for key, value in responses.items()}
+        return State(counters, expiring, dict(self._writers), self.memory.purges)
 
 
 class Keeper(Hand[None]):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # What an entry and one of its header fields take beside their contents, cachetools' share included, as measured with
 # cachetools 8.0.
-_ENTRY_BYTES: Final = 800
+_ENTRY_BYTES: Final = 1_000
 _FIELD_BYTES: Final = 160
 
 
@@ -53,6 +53,6 @@ class LocalLevel:
 
 
 def _size(entry: Entry) -> int:
-    texts = (entry.provider, entry.key_id, entry.model, entry.format)
+    texts = (entry.provider, entry.key_id, entry.model, entry.format, entry.namespace, entry.caller, *entry.tags)
     fields = sum(_FIELD_BYTES + len(name) + len(value) for name, value in entry.headers)
     return _ENTRY_BYTES + len(entry.content) + fields + sum(map(getsizeof, texts))

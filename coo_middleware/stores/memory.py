@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
+from heapq import nsmallest
 from sys import getsizeof
 from time import time
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from cachetools import Cache, TLRUCache
 
-from coo_middleware.core.window import Windows
+from coo_middleware.core.labels import check_labels
 from coo_middleware.stores import (
+    HEAD_BYTES,
     LATENCY,
+    CachePage,
     RuntimeStore,
     check_amount,
     check_counter,
@@ -22,31 +23,25 @@ from coo_middleware.stores import (
     check_key,
     check_ttl,
     check_window,
+    new_purges,
 )
+from coo_middleware.stores.claims import Claims
+from coo_middleware.stores.sums import Mean, Sum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from coo_middleware.core.labels import Purges
     from coo_middleware.stores import Increment, StoreSettings
+    from coo_middleware.stores.sums import Sums
 
 # What cachetools keeps for a stored response beside the key and the value: 250 to 290 bytes as measured with 8.0.
 ENTRY_BYTES: Final = 320
 
 _MAX_WRITERS: Final = 1024
+_PAGE: Final = 1000
 
 Counter: TypeAlias = tuple[str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """What a counter remembers of one of its quantities, its windows as `Windows.snapshot` gives them. A sum has one
-    quantity, a mean has two: the amounts, then how many samples they were.
-    """
-
-    value: float
-    expires: float
-    total: float
-    windows: dict[int, tuple[int, array[float]]]
 
 
 class MemoryStore(RuntimeStore):
@@ -73,7 +68,9 @@ class MemoryStore(RuntimeStore):
         self._max_entries: Final = max_entries
         self._max_counters: Final = max_counters
         self._clock: Final = clock
-        self._counters: Final[OrderedDict[tuple[str, str, str], _Sum | _Mean]] = OrderedDict()
+        self._claims: Final = Claims(clock)
+        self.purges = new_purges()
+        self._counters: Final[OrderedDict[tuple[str, str, str], Sum | Mean]] = OrderedDict()
         self._applied: Final[OrderedDict[str, int]] = OrderedDict()
         # cachetools asks for expiry and size by callback, with no way to hand it a time to live: it is left here.
         self._ttl = 0.0
@@ -160,6 +157,26 @@ class MemoryStore(RuntimeStore):
         check_key(key)
         self._forget(key)
 
+    async def purge(self, labels: Sequence[str]) -> int:
+        check_labels(labels)
+        self.purges = self.purges.purge(labels)
+        return self.purges.generation
+
+    async def get_purges(self, since: int) -> Purges:
+        return self.purges.since(since)
+
+    async def list_cache(self, cursor: str = "") -> CachePage:
+        with self._responses.timer:
+            keys = nsmallest(_PAGE, (key for key in self._responses if key > cursor))
+            heads = [(key, Cache.__getitem__(self._responses, key)[0][:HEAD_BYTES]) for key in keys]
+        return CachePage(tuple(heads), keys[-1] if len(keys) == _PAGE else "")
+
+    async def claim(self, key: str, owner: str, lease_seconds: float) -> str:
+        return self._claims.claim(key, owner, lease_seconds)
+
+    async def release(self, key: str, owner: str) -> None:
+        self._claims.release(key, owner)
+
     async def ping(self) -> None:
         """Memory always answers."""
 
@@ -194,88 +211,14 @@ class MemoryStore(RuntimeStore):
         with suppress(KeyError):
             del self._responses[key]
 
-    def _counter(self, provider: str, key_id: str, metric: str, now: float) -> _Sum | _Mean:
+    def _counter(self, provider: str, key_id: str, metric: str, now: float) -> Sum | Mean:
         name = provider, key_id, metric
         counter = self._counters.get(name)
         if counter is not None:
             self._counters.move_to_end(name)
             return counter
-        counter = self._counters[name] = (_Mean if metric == LATENCY else _Sum)(now, self._usage_ttl)
+        counter = self._counters[name] = (Mean if metric == LATENCY else Sum)(now, self._usage_ttl)
         # Names may come from callers: a flood of made-up ones must fill neither the memory nor push out a busy counter.
         if len(self._counters) > self._max_counters:
             self._counters.popitem(last=False)
         return counter
-
-
-class _Sum:
-    __slots__ = ("_expires", "_ttl", "_value", "_windows", "total")
-
-    def __init__(self, now: float, ttl: float) -> None:
-        self._value = self.total = 0.0
-        self._expires = now
-        self._ttl: Final = ttl
-        self._windows: Final = Windows(now)
-
-    def value(self, now: float) -> float:
-        return self._value if now < self._expires else 0.0
-
-    def last(self, window_seconds: float, now: float) -> float:
-        return self._windows.last(window_seconds, now)
-
-    def set(self, value: float, begin: float) -> None:
-        self._value, self._expires = value, begin + self._ttl
-
-    def add(self, amount: float, _samples: int, now: float, age: float) -> None:
-        if age < self._ttl:
-            if now < self._expires:
-                self._value += amount
-            else:
-                self.set(amount, now)
-        self.total += amount
-        self._windows.add(amount, now, age)
-
-    def snapshot(self) -> tuple[Sums, ...]:
-        return (Sums(self._value, self._expires, self.total, self._windows.snapshot()),)
-
-    def restore(self, sums: Sequence[Sums]) -> None:
-        (only,) = sums
-        self._value, self._expires, self.total = only.value, only.expires, only.total
-        self._windows.restore(only.windows)
-
-
-class _Mean:
-    __slots__ = ("_amounts", "_samples")
-
-    def __init__(self, now: float, ttl: float) -> None:
-        self._amounts: Final = _Sum(now, ttl)
-        self._samples: Final = _Sum(now, ttl)
-
-    @property
-    def total(self) -> float:
-        return _ratio(self._amounts.total, self._samples.total)
-
-    def value(self, now: float) -> float:
-        return _ratio(self._amounts.value(now), self._samples.value(now))
-
-    def last(self, window_seconds: float, now: float) -> float:
-        return _ratio(self._amounts.last(window_seconds, now), self._samples.last(window_seconds, now))
-
-    def set(self, value: float, begin: float) -> None:
-        self._amounts.set(value, begin)
-        self._samples.set(1, begin)
-
-    def add(self, amount: float, samples: int, now: float, age: float) -> None:
-        self._amounts.add(amount, 1, now, age)
-        self._samples.add(samples, 1, now, age)
-
-    def snapshot(self) -> tuple[Sums, ...]:
-        return self._amounts.snapshot() + self._samples.snapshot()
-
-    def restore(self, sums: Sequence[Sums]) -> None:
-        amounts, samples = sums
-        self._amounts.restore([amounts])
-        self._samples.restore([samples])
-
-
-def _ratio(amount: float, samples: float) -> float:
-    return amount / samples if samples else 0.0

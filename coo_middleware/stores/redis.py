@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from functools import partial
+from inspect import signature
 from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Self, cast
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self, cast
 from redis.asyncio import RedisCluster
 from redis.exceptions import ConnectionError as LostConnectionError
 
+from coo_middleware.core.labels import check_labels
 from coo_middleware.core.window import level_of
 from coo_middleware.stores import (
     LATENCY,
@@ -20,44 +22,44 @@ from coo_middleware.stores import (
     RuntimeStore,
     StoreSettings,
     check_amount,
+    check_claim,
     check_counter,
     check_increments,
     check_key,
     check_ttl,
     check_window,
+    redis_log,
+    redis_purges,
 )
 from coo_middleware.stores.redis_address import find_faults, read_address
-from coo_middleware.stores.redis_connect import Argument, Connections, RedisClient, Writer, make_client
+from coo_middleware.stores.redis_connect import (
+    Argument,
+    Connections,
+    RedisClient,
+    Writer,
+    check_client,
+    leave_open,
+    make_client,
+)
 from coo_middleware.stores.redis_faults import telling
-from coo_middleware.stores.redis_layout import MARK_MILLISECONDS, Layout, load_script
+from coo_middleware.stores.redis_layout import MARK_MILLISECONDS, Layout, load_script, read_answer, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from coo_middleware.core.labels import Purges
+    from coo_middleware.stores import CachePage
+
 _APPLY: Final = load_script("redis_apply")
 _SET: Final = load_script("redis_set")
 _WINDOW: Final = load_script("redis_window")
 _READ: Final = load_script("redis_read")
+_CLAIM: Final = load_script("redis_claim")
+_RELEASE: Final = load_script("redis_release")
 
 # A batch may need several scripts, of which so many are sent at a time.
 _AT_ONCE: Final = 16
-_SETTINGS: Final = (
-    "addr",
-    "mode",
-    "master_name",
-    "username",
-    "password",
-    "sentinel_password",
-    "tls_ca_file",
-    "tls_cert_file",
-    "tls_key_file",
-    "key_prefix",
-    "usage_ttl_seconds",
-    "max_connections",
-    "connect_timeout_seconds",
-    "timeout_seconds",
-)
 # A time to live that Redis takes: some 3,000 years.
 _MAX_SECONDS: Final = 1e11
 
@@ -117,14 +119,14 @@ class RedisStore(RuntimeStore):
         )
         for field, fault in find_faults(settings):
             raise ValueError(f"{field} {fault}")
-        _check_client(client)
+        check_client(client)
         self._usage_ttl: Final = round(usage_ttl_seconds * 1000)
         self._clock: Final = clock
         self._is_cluster: Final = mode == "cluster" or isinstance(client, RedisCluster)
         self._layout: Final = Layout(key_prefix, self._is_cluster)
         self._where: Final = "of the given client" if client is not None else str(read_address(addr, mode))
         self._connections: Final = Connections(
-            partial(make_client, settings) if client is None else lambda: (client, _leave_open),
+            partial(make_client, settings) if client is None else lambda: (client, leave_open),
             limit=max_connections,
             seconds=timeout_seconds,
         )
@@ -132,7 +134,7 @@ class RedisStore(RuntimeStore):
     @classmethod
     def from_settings(cls, settings: StoreSettings) -> Self:
         """The store that the section `storage.runtime` describes."""
-        return cls(**{name: getattr(settings, name) for name in _SETTINGS})
+        return cls(**{name: getattr(settings, name) for name in signature(cls).parameters if hasattr(settings, name)})
 
     async def close(self) -> None:
         """Closes the running event loop's connections; the next operation opens new ones."""
@@ -142,7 +144,7 @@ class RedisStore(RuntimeStore):
     async def get_usage(self, provider: str, key_id: str, metric: str) -> float:
         check_counter(provider, key_id, metric)
         with self._telling("get_usage"):
-            return _number(await self._connections.execute("GET", self._usage(provider, key_id, metric)))
+            return read_number(await self._connections.execute("GET", self._usage(provider, key_id, metric)))
 
     async def set_usage(self, provider: str, key_id: str, metric: str, value: float) -> None:
         check_counter(provider, key_id, metric)
@@ -182,7 +184,7 @@ class RedisStore(RuntimeStore):
         key = self._layout.window(provider, key_id, metric, size)
         with self._telling("get_usage_in_window"):
             reply = await self._connections.evaluate(_WINDOW, [key], [self._now(), window_seconds, size])
-            return _answer(metric, cast("list[bytes]", reply))
+            return read_answer(metric, cast("list[bytes]", reply))
 
     async def get_total(self, provider: str, key_id: str, metric: str) -> float:
         """Every increment that the server has kept."""
@@ -190,9 +192,9 @@ class RedisStore(RuntimeStore):
         key = self._layout.counter("total", provider, key_id, metric)
         with self._telling("get_total"):
             if metric != LATENCY:
-                return _number(await self._connections.execute("GET", key))
+                return read_number(await self._connections.execute("GET", key))
             reply = await self._connections.execute("HMGET", key, "sum", "count")
-            return _answer(metric, cast("list[bytes]", reply))
+            return read_answer(metric, cast("list[bytes]", reply))
 
     async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
         """Applies a batch once, by one script; on a cluster by one for each provider's key, and by one for each 500
@@ -232,6 +234,40 @@ class RedisStore(RuntimeStore):
         with self._telling("delete_cache"):
             await self._connections.execute("DEL", self._layout.cache(key))
 
+    async def purge(self, labels: Sequence[str]) -> int:
+        check_labels(labels)
+        with self._telling("purge"):
+            return await redis_purges.purge(self._connections, self._layout, labels)
+
+    async def get_purges(self, since: int) -> Purges:
+        with self._telling("get_purges"):
+            return await redis_purges.get_purges(self._connections, self._layout, since)
+
+    async def list_cache(self, cursor: str = "") -> CachePage:
+        with self._telling("list_cache"):
+            return await redis_purges.list_cache(self._connections, self._layout, cursor)
+
+    async def claim(self, key: str, owner: str, lease_seconds: float) -> str:
+        check_claim(key, owner, lease_seconds)
+        lease = max(1, round(min(lease_seconds, _MAX_SECONDS) * 1000))
+        with self._telling("claim"):
+            reply = await self._connections.evaluate(_CLAIM, [self._layout.claim(key)], [owner, lease])
+        return cast("bytes", reply).decode(errors="replace")
+
+    async def release(self, key: str, owner: str) -> None:
+        check_claim(key, owner)
+        with self._telling("release"):
+            await self._connections.evaluate(_RELEASE, [self._layout.claim(key)], [owner])
+
+    async def append_log(self, log: str, frames: Sequence[bytes], *, keep: int, ttl_seconds: float) -> None:
+        with self._telling("append_log"):
+            key = self._layout.log(log)
+            await redis_log.append_log(self._connections, key, frames, keep=keep, ttl_seconds=ttl_seconds)
+
+    async def read_log(self, log: str, place: str, wait_seconds: float) -> tuple[str, list[bytes]]:
+        with self._telling("read_log"):
+            return await redis_log.read_log(self._connections, self._layout.log(log), place, wait_seconds)
+
     def _telling(self, operation: str) -> AbstractContextManager[None]:
         return telling(operation, self._where)
 
@@ -249,24 +285,3 @@ class RedisStore(RuntimeStore):
             for result in await asyncio.gather(*sending, return_exceptions=True):
                 if isinstance(result, BaseException):
                     raise result
-
-
-async def _leave_open() -> None:
-    """A client that was given is the giver's to close."""
-
-
-def _check_client(client: RedisClient | None) -> None:
-    encoder = getattr(client, "get_encoder", None)
-    if encoder is not None and encoder().decode_responses:
-        raise ValueError("client must answer in bytes: make it with decode_responses=False")
-
-
-def _number(reply: object) -> float:
-    return float(cast("bytes", reply)) if reply is not None else 0.0
-
-
-def _answer(metric: str, reply: list[bytes]) -> float:
-    total, samples = (_number(each) for each in reply)
-    if metric != LATENCY:
-        return total
-    return total / samples if samples else 0.0

@@ -53,12 +53,13 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The client of one event loop. `slots` bound its connections, `writers` are those that have no batch under way,
-    `life` ends with the loop and closes the client.
+    """The client of one event loop. `slots` bound its connections, `waits` how many of them may wait for something to
+    come, `writers` are those that have no batch under way, `life` ends with the loop and closes the client.
     """
 
     client: RedisClient
     slots: asyncio.Semaphore
+    waits: asyncio.Semaphore
     life: AsyncGenerator[None, None]
     writers: list[Writer] = field(default_factory=list)
 
@@ -83,12 +84,13 @@ class Connections:
             await anext(life)
             for ended in [each for each in [*self._links] if each.is_closed()]:
                 self._links.pop(ended, None)
-            self._links[loop] = Link(client, asyncio.Semaphore(self._limit), life)
+            self._links[loop] = Link(client, asyncio.Semaphore(self._limit), asyncio.Semaphore(self._limit // 2), life)
         return self._links[loop]
 
-    async def execute(self, *command: Argument) -> object:
-        """The reply to a command, sent once. Raises StoreBusyError when all connections stay in use, TimeoutError, what
-        the client raises, and redis-py's ConnectionError as well when the server takes no writes any more.
+    async def execute(self, *command: Argument, wait_seconds: float = 0.0, node: str = "") -> object:
+        """The reply to a command, sent once, which the server may keep back for `wait_seconds`; of a cluster, the reply
+        of the node with that name. Raises StoreBusyError when all connections stay in use, TimeoutError, what the
+        client raises, and redis-py's ConnectionError as well when the server takes no writes any more.
         """
         link = await self.link()
         try:
@@ -98,10 +100,12 @@ class Connections:
             text = f"all {self._limit} connections to redis are in use; raise storage.runtime.max_connections"
             raise StoreBusyError(text) from error
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self._seconds + wait_seconds):
                 if isinstance(link.client, RedisCluster):
                     # The first commands disturb each other's connections while they look for the nodes.
                     await link.client.initialize()
+                    if node:
+                        return await _find_node(link.client, node).execute_command(*command)
                 return await link.client.execute_command(*command)
         except ResponseError as error:
             if "READONLY" not in f"{type(error).__name__.upper()}: {error}":
@@ -130,6 +134,24 @@ class Connections:
                 await link.slots.acquire()
         finally:
             await link.life.aclose()
+
+
+async def leave_open() -> None:
+    """A client that was given is the giver's to close."""
+
+
+def check_client(client: RedisClient | None) -> None:
+    """Raises ValueError for a client that would turn what is stored into text."""
+    encoder = getattr(client, "get_encoder", None)
+    if encoder is not None and encoder().decode_responses:
+        raise ValueError("client must answer in bytes: make it with decode_responses=False")
+
+
+def _find_node(client: RedisCluster, name: str) -> ClusterNode:
+    node = client.get_node(node_name=name)
+    if node is None:
+        raise LostConnectionError("a node has left the cluster")
+    return node
 
 
 async def _live(close: Close) -> AsyncGenerator[None, None]:

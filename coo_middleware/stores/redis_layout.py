@@ -7,6 +7,9 @@
 | `window:…:{1, 60 or 3600}` | a hash of buckets of that many seconds: number to sum, and number# to count of a mean |
 | `total:…` | every increment as text; of a mean a hash of `sum` and `count` |
 | `cache:{key}` | a stored response |
+| `purges` | a sorted set of labels by the generation in which each was purged last |
+| `claim:{key}` | who leads the work on that response; lives as long as the lease |
+| `log:{name}` | a stream of what a leader has of an answer, or of who follows one; lives a minute from its last frame |
 | `writer:{id}` | the number of the last batch of that writer; lives 35 days from its last use |
 | `writer:{id}:{n}` | the same for the increments from the 500th, the 1,000th, … on of larger batches |
 
@@ -22,7 +25,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from coo_middleware.core.window import LEVELS, LONGEST_WINDOW
 from coo_middleware.stores import LATENCY
@@ -56,6 +59,19 @@ def load_script(name: str) -> Script:
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
+def read_number(reply: object) -> float:
+    """The number in a reply, 0 where there is none."""
+    return float(cast("bytes", reply)) if reply is not None else 0.0
+
+
+def read_answer(metric: str, reply: list[bytes]) -> float:
+    """A metric's value by its sum and how many samples it has."""
+    total, samples = (read_number(each) for each in reply)
+    if metric != LATENCY:
+        return total
+    return total / samples if samples else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The names of the keys that begin with `prefix`; `is_cluster` puts those of one provider's key into one slot."""
@@ -78,6 +94,19 @@ class Layout:
     def cache(self, key: str) -> str:
         """The key of a stored response."""
         return f"{self.prefix}cache:{key}"
+
+    @property
+    def purges(self) -> str:
+        """The key of what was purged."""
+        return f"{self.prefix}purges"
+
+    def claim(self, key: str) -> str:
+        """The key of a lease."""
+        return f"{self.prefix}claim:{key}"
+
+    def log(self, name: str) -> str:
+        """The key of a log."""
+        return f"{self.prefix}log:{name}"
 
     def parts(self, writer: str, increments: Sequence[Increment]) -> Iterator[tuple[list[str], list[Argument]]]:
         """What redis_apply.lua takes, its KEYS and the end of its ARGV, once for each call that the batch needs: one

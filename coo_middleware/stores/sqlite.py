@@ -7,17 +7,21 @@ from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
+from coo_middleware.core.labels import check_labels
 from coo_middleware.stores import (
+    CachePage,
     Increment,
     RuntimeStore,
     StoreError,
     check_amount,
+    check_claim,
     check_counter,
     check_increments,
     check_key,
     check_ttl,
     check_window,
     check_writer,
+    purge_rows,
     tables,
 )
 from coo_middleware.stores.database import Database, Reader, Writer, is_busy, is_malformed
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from sqlite3 import Connection
 
+    from coo_middleware.core.labels import Purges
     from coo_middleware.stores import StoreSettings
 
 T = TypeVar("T")
@@ -154,6 +159,34 @@ class SqliteStore(RuntimeStore):
         """Forgets what is stored under `key`, if anything, at once."""
         check_key(key)
         await self._write(lambda db: tables.delete_response(db, key))
+
+    async def purge(self, labels: Sequence[str]) -> int:
+        check_labels(labels)
+        return await self._write(lambda db: purge_rows.add_purge(db, labels))
+
+    async def get_purges(self, since: int) -> Purges:
+        return await self._read(lambda db: purge_rows.read_news(db, since))
+
+    async def list_cache(self, cursor: str = "") -> CachePage:
+        heads = await self._read(lambda db: tables.list_responses(db, cursor, self._clock()))
+        return CachePage(tuple(heads), heads[-1][0] if len(heads) == tables.RESPONSES_PER_PAGE else "")
+
+    async def claim(self, key: str, owner: str, lease_seconds: float) -> str:
+        check_claim(key, owner, lease_seconds)
+        holder = await self._read(lambda db: tables.read_claim(db, key, self._clock()))
+        # Whoever has to wait asks again and again, and must not hold up those who write.
+        if holder not in (None, owner):
+            return holder
+
+        def claim(db: Connection) -> str:
+            now = self._clock()
+            return tables.claim(db, key, owner, now, now + lease_seconds)
+
+        return await self._write(claim)
+
+    async def release(self, key: str, owner: str) -> None:
+        check_claim(key, owner)
+        await self._write(lambda db: tables.release(db, key, owner))
 
     async def _read(self, function: Callable[[Connection], T]) -> T:
         return await self._run(self._reads, function, "read")

@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
+from coo_middleware.core.labels import Purges, read_purges
 from coo_middleware.core.window import LEVELS
-from coo_middleware.stores import LATENCY
-from coo_middleware.stores.memory import Counter, Sums
+from coo_middleware.stores import LATENCY, new_purges
+from coo_middleware.stores.memory import Counter
+from coo_middleware.stores.sums import Sums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from coo_middleware.core.document import Json
 
     Rings: TypeAlias = dict[int, tuple[int, array[float]]]
 
@@ -31,13 +35,14 @@ class VersionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Counters by provider, key and metric; responses with the time of their expiry; and for each writer the number of
-    its last batch, with the time of it. Times are seconds since the epoch.
+    """Counters by provider, key and metric; responses with the time of their expiry; for each writer the number of its
+    last batch, with the time of it; and what was purged. Times are seconds since the epoch.
     """
 
     counters: dict[Counter, tuple[Sums, ...]] = field(default_factory=dict)
     responses: dict[str, tuple[float, bytes]] = field(default_factory=dict)
     writers: dict[str, tuple[int, float]] = field(default_factory=dict)
+    purges: Purges = field(default_factory=new_purges)
 
 
 def encode(state: State) -> bytes:
@@ -50,6 +55,7 @@ def encode(state: State) -> bytes:
         "counters": counters,
         "responses": {key: _write_response(*each) for key, each in state.responses.items()},
         "writers": {name: {"sequence": last, "used": used} for name, (last, used) in state.writers.items()},
+        "purges": state.purges.document(),
     }
     return f"{_lay_out(document, _DEPTH)}\n".encode()
 
@@ -83,6 +89,8 @@ def _read(document: Mapping[str, dict[str, dict[str, dict[str, dict[str, object]
             name: (int(cast("int", each["sequence"])), float(cast("float", each["used"])))
             for name, each in document["writers"].items()
         },
+        # A document from before there were purges begins them now.
+        read_purges(cast("Json", document["purges"])) if "purges" in document else new_purges(),
     )
 
 

@@ -8,7 +8,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from coo_middleware.core.window import LEVELS, LONGEST_WINDOW, bucket_span
-from coo_middleware.stores import LATENCY
+from coo_middleware.stores import HEAD_BYTES, LATENCY
+from coo_middleware.stores.purge_rows import PURGES_SCHEMA
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 
 Counter: TypeAlias = tuple[str, str, str]
 
-VERSION: Final = 1
+VERSION: Final = 2
 # What a response takes beside its key and its value: the key once more, in its index, not counted.
 ENTRY_BYTES: Final = 256
 
 _WRITER_SECONDS: Final = LONGEST_WINDOW
 RESPONSES_PER_STEP: Final = 200
+RESPONSES_PER_PAGE: Final = 500
 _COUNTERS_PER_STEP: Final = 20
 
 SCHEMA: Final = f"""
@@ -36,8 +38,10 @@ CREATE TABLE windows (
     PRIMARY KEY (counter, size, bucket)
 ) WITHOUT ROWID;
 CREATE TABLE writers (writer TEXT PRIMARY KEY, sequence INTEGER NOT NULL, used REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE responses (key TEXT PRIMARY KEY, value BLOB NOT NULL, size INTEGER NOT NULL, expires REAL NOT NULL);
 CREATE INDEX responses_by_expiry ON responses (expires);
+{PURGES_SCHEMA}
 CREATE TABLE stored (entries INTEGER NOT NULL, bytes INTEGER NOT NULL);
 INSERT INTO stored VALUES (0, 0);
 CREATE TRIGGER response_in AFTER INSERT ON responses
@@ -81,6 +85,14 @@ INSERT INTO writers VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sequence = exclud
 _STORE: Final = """
 INSERT INTO responses VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET value = excluded.value, size = excluded.size, expires = excluded.expires
+"""
+_LIST: Final = f"""
+SELECT key, substr(value, 1, {HEAD_BYTES}) FROM responses WHERE key > :after AND :now < expires
+ORDER BY key LIMIT {RESPONSES_PER_PAGE}
+"""  # noqa: S608
+_CLAIM: Final = """
+INSERT INTO claims VALUES (:key, :owner, :ends)
+ON CONFLICT DO UPDATE SET owner = :owner, expires = :ends WHERE owner = :owner OR expires <= :now
 """
 _EVICT: Final = """
 DELETE FROM responses WHERE key = (SELECT key FROM responses WHERE key IS NOT ? ORDER BY expires LIMIT 1)
@@ -145,6 +157,11 @@ def read_response(connection: Connection, key: str, now: float) -> tuple[bytes, 
     return (bytes(row[0]), row[1] - now) if row else None
 
 
+def list_responses(connection: Connection, after: str, now: float) -> list[tuple[str, bytes]]:
+    """RESPONSES_PER_PAGE keys beyond `after`, each with how its response begins."""
+    return connection.execute(_LIST, {"after": after, "now": now}).fetchall()
+
+
 def store_response(connection: Connection, key: str, value: bytes, expires: float) -> None:
     """Keeps `value` until `expires`."""
     connection.execute(_STORE, (key, value, size_of(key, value), expires))
@@ -153,6 +170,23 @@ def store_response(connection: Connection, key: str, value: bytes, expires: floa
 def delete_response(connection: Connection, key: str) -> None:
     """Forgets what is stored under `key`."""
     connection.execute("DELETE FROM responses WHERE key = ?", (key,))
+
+
+def read_claim(connection: Connection, key: str, now: float) -> str | None:
+    """Whose lease on `key` runs."""
+    row = connection.execute("SELECT owner FROM claims WHERE key = ? AND ? < expires", (key, now)).fetchone()
+    return row[0] if row else None
+
+
+def claim(connection: Connection, key: str, owner: str, now: float, ends: float) -> str:
+    """Whose lease on `key` runs after `owner` asked for one until `ends`."""
+    connection.execute(_CLAIM, {"key": key, "owner": owner, "now": now, "ends": ends})
+    return read_claim(connection, key, now) or owner
+
+
+def release(connection: Connection, key: str, owner: str) -> None:
+    """Ends the lease on `key` if it is `owner`'s."""
+    connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (key, owner))
 
 
 def size_of(key: str, value: bytes) -> int:
@@ -175,9 +209,10 @@ def evict(
 
 
 def expire(connection: Connection, now: float) -> bool:
-    """Deletes some of the responses that have expired, True when there may be more, and the marks of writers that
-    have been silent for 35 days.
+    """Deletes some of the responses that have expired, True when there may be more, the leases that have lapsed, and
+    the marks of writers that have been silent for 35 days.
     """
+    connection.execute("DELETE FROM claims WHERE expires <= ?", (now,))
     connection.execute("DELETE FROM writers WHERE used < ?", (now - _WRITER_SECONDS,))
     return connection.execute(_EXPIRE, (now, RESPONSES_PER_STEP)).rowcount == RESPONSES_PER_STEP
 

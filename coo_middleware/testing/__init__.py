@@ -5,7 +5,8 @@
             return MyStore(usage_ttl_seconds=self.usage_ttl_seconds, clock=clock)
 
 StoreContract holds for every store. Add FullStoreContract for a store that overrides the defaults, SharedStoreContract
-for one whose data several processes use, FailureContract for one that can be out of reach. Runs under pytest with the
+for one whose data several processes use, LeaseContract and LogContract in its place where those share work too,
+FailureContract for one that can be out of reach. Runs under pytest with the
 plugin of anyio, which needs no configuration.
 
 Time: a store that takes `clock` needs nothing else. Where a server expires data by itself, override `advance` to take
@@ -18,10 +19,25 @@ whole one.
 import pytest
 
 # Before the imports below, so that a failed assertion shows its values.
-pytest.register_assert_rewrite(f"{__name__}.contract", f"{__name__}.promises")
+pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in ("contract", "promises", "purges")))
 
 from coo_middleware.testing.calls import SECRET  # noqa: E402
 from coo_middleware.testing.contract import Clock, StoreContract  # noqa: E402
-from coo_middleware.testing.promises import FailureContract, FullStoreContract, SharedStoreContract  # noqa: E402
+from coo_middleware.testing.promises import (  # noqa: E402
+    FailureContract,
+    FullStoreContract,
+    LeaseContract,
+    LogContract,
+    SharedStoreContract,
+)
 
-__all__ = ["SECRET", "Clock", "FailureContract", "FullStoreContract", "SharedStoreContract", "StoreContract"]
+__all__ = [
+    "SECRET",
+    "Clock",
+    "FailureContract",
+    "FullStoreContract",
+    "LeaseContract",
+    "LogContract",
+    "SharedStoreContract",
+    "StoreContract",
+]

@@ -23,6 +23,8 @@ OPERATIONS: Final[dict[str, Call]] = {
     "set_cache": lambda store: store.set_cache("key", b"value", 10),
     "get_cache": lambda store: store.get_cache("key"),
     "delete_cache": lambda store: store.delete_cache("key"),
+    "purge": lambda store: store.purge(["tag:a"]),
+    "get_purges": lambda store: store.get_purges(0),
     "apply": lambda store: store.apply("writer", 1, [Increment(*REQ, 1)]),
     "ping": lambda store: store.ping(),
 }
@@ -42,9 +44,22 @@ INVALID: Final[dict[str, Call]] = {
     "key too long to store": lambda store: store.set_cache("é" * (MAX_KEY_BYTES // 2 + 1), b"value", 10),
     "key too long to read": lambda store: store.get_cache("k" * (MAX_KEY_BYTES + 1)),
     "key not text": lambda store: store.set_cache("\ud800", b"value", 10),
+    "label of no kind": lambda store: store.purge(["tag:a", "answer:a"]),
+    "label without a name": lambda store: store.purge(["tag:"]),
+    "label not printable": lambda store: store.purge(["tag:a\n"]),
+    "no label": lambda store: store.purge([]),
     "age negative": lambda store: store.apply("w", 1, [Increment(*REQ, 1, age=-1)]),
     "age too long": lambda store: store.apply("w", 1, [Increment(*REQ, 1, age=35 * DAY + 1)]),
     "samples 0": lambda store: store.apply("w", 1, [Increment(*REQ, 1, samples=0)]),
+}
+INVALID_CLAIMS: Final[dict[str, Call]] = {
+    "lease 0": lambda store: store.claim("key", "a", 0),
+    "lease negative": lambda store: store.claim("key", "a", -1),
+    "lease NaN": lambda store: store.claim("key", "a", float("nan")),
+    "lease infinite": lambda store: store.claim("key", "a", float("inf")),
+    "key too long to claim": lambda store: store.claim("k" * MAX_KEY_BYTES, "a", 1),
+    "owner not text": lambda store: store.claim("key", "\ud800", 1),
+    "key too long to release": lambda store: store.release("k" * MAX_KEY_BYTES, "a"),
 }
 
 

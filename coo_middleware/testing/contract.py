@@ -12,6 +12,7 @@ import pytest
 
 from coo_middleware.stores import MAX_KEY_BYTES, Increment, RuntimeStore
 from coo_middleware.testing.calls import DAY, INVALID, LATENCIES, REQ, Call, read
+from coo_middleware.testing.purges import PurgePromises
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,7 +45,7 @@ class OnAsyncio:
         return "asyncio"
 
 
-class StoreContract(OnAsyncio, ABC):
+class StoreContract(PurgePromises, OnAsyncio, ABC):
     """What every store promises. Override `make`, and `advance` where the clock is not enough."""
 
     usage_ttl_seconds: ClassVar[float] = 60.0
@@ -257,6 +258,14 @@ class StoreContract(OnAsyncio, ABC):
         await self.advance(clock, 2)
 
         assert [b"new", None] == [await store.get_cache("longer"), await store.get_cache("shorter")]
+
+    async def test_claim_is_granted_to_whoever_has_it(self, store: RuntimeStore) -> None:
+        """Work that nobody leads is whose claims it, as often as it is claimed; what is not held may be released."""
+        await store.release("key", "a")
+        claimed = [await store.claim("key", "a", 10) for _ in range(3)]
+        await store.release("key", "a")
+
+        assert ["a", "a", "a", "b"] == [*claimed, await store.claim("key", "b", 10)]
 
     async def test_cache_delete_forgets(self, clock: Clock, store: RuntimeStore) -> None:
         """A deleted value is not read again, a key without a value may be deleted, and a deleted key used again."""

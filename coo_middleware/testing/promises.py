@@ -10,13 +10,14 @@ from abc import ABC, abstractmethod
 import pytest
 
 from coo_middleware.stores import Increment, RuntimeStore, StoreError
-from coo_middleware.testing.calls import DAY, LATENCIES, OPERATIONS, REQ, SECRET, Call, read
-from coo_middleware.testing.contract import Clock, OnAsyncio, StoreContract
+from coo_middleware.testing.calls import DAY, INVALID_CLAIMS, LATENCIES, OPERATIONS, REQ, SECRET, Call, read
+from coo_middleware.testing.contract import NAMES, Clock, OnAsyncio, StoreContract
+from coo_middleware.testing.purges import FullPurgePromises
 
 
-class FullStoreContract(StoreContract):
-    """What a store promises that overrides `apply`, `get_total`, `get_cache_with_ttl` and `delete_cache`, as all of
-    ours do.
+class FullStoreContract(FullPurgePromises, StoreContract):
+    """What a store promises that overrides `apply`, `get_total`, `get_cache_with_ttl`, `delete_cache`, `claim` and
+    `release`, as all of ours do.
     """
 
     async def test_atomic_batch_is_applied_once(self, store: RuntimeStore) -> None:
@@ -62,12 +63,61 @@ class FullStoreContract(StoreContract):
         assert (0, 0, 1) == await read(store, *REQ)
         assert (0, 0, 100) == await read(store, *LATENCIES)
 
+    async def test_purges_never_expire(self, clock: Clock, store: RuntimeStore) -> None:
+        """However long a response lives, its purge lives longer."""
+        await store.purge(["tag:a"])
+        purges = await store.get_purges(0)
+        await self.advance(clock, 400 * DAY)
+
+        assert purges == await store.get_purges(0)
+
     async def test_cache_delete_is_at_once(self, store: RuntimeStore) -> None:
         """A deleted value is gone in the next instant."""
         await store.set_cache("key", b"value", 600)
         await store.delete_cache("key")
 
         assert await store.get_cache("key") is None
+
+    @pytest.mark.parametrize("call", INVALID_CLAIMS.values(), ids=INVALID_CLAIMS)
+    async def test_invalid_claims_are_refused(self, store: RuntimeStore, call: Call) -> None:
+        """What no store can keep faithfully raises ValueError, whatever the store."""
+        with pytest.raises(ValueError):  # noqa: PT011 -- each store has its own words
+            await call(store)
+
+    async def test_claim_tells_who_leads(self, store: RuntimeStore) -> None:
+        """While a lease runs, everybody else learns whose it is, and only its owner ends it."""
+        assert ["a", "a"] == [await store.claim("key", owner, 600) for owner in "ab"]
+        await store.release("key", "b")
+        assert "a" == await store.claim("key", "c", 600)
+        await store.release("key", "a")
+
+        assert ["c", "c"] == [await store.claim("key", owner, 600) for owner in "ca"]
+
+    async def test_claim_lapses(self, clock: Clock, store: RuntimeStore) -> None:
+        """A lease ends by itself, at its time and not before; claimed again by its owner it begins anew."""
+        await store.claim("key", "a", 10)
+        await self.advance(clock, 5)
+        assert "a" == await store.claim("key", "a", 10)
+        await self.advance(clock, 9)
+        assert "a" == await store.claim("key", "b", 10)
+        await self.advance(clock, 1)
+
+        assert ["b", "b"] == [await store.claim("key", owner, 10) for owner in "ba"]
+
+    async def test_claims_are_apart(self, store: RuntimeStore) -> None:
+        """Every key has a leader of its own, whatever characters it or the owner's name holds, and no response."""
+        for key in NAMES:
+            assert f"of {key}" == await store.claim(key, f"of {key}", 600)
+
+        assert [f"of {key}" for key in NAMES] == [await store.claim(key, "another", 600) for key in NAMES]
+        assert [None] * len(NAMES) == [await store.get_cache(key) for key in NAMES]
+
+    async def test_claim_is_won_by_one(self, store: RuntimeStore) -> None:
+        """Of many that claim at the same time one leads, and all know which."""
+        owners = [f"owner-{number}" for number in range(20)]
+        [leader] = {*await asyncio.gather(*(store.claim("key", owner, 600) for owner in owners))}
+
+        assert leader in owners
 
 
 class SharedStoreContract(StoreContract):
@@ -106,6 +156,69 @@ class SharedStoreContract(StoreContract):
             assert b"new" != await store.get_cache("key")
 
 
+class LeaseContract(SharedStoreContract):
+    """What a shared store promises that overrides `claim` and `release`."""
+
+    async def test_claim_counts_for_all_stores(self, clock: Clock, store: RuntimeStore) -> None:
+        """Of many that claim in several stores one leads, and what one store releases another one's caller claims."""
+        async with await self.another(clock) as other:
+            owners = [f"owner-{number}" for number in range(10)]
+            claims = [each.claim("new", owner, 600) for owner in owners for each in (store, other)]
+            [leader] = {*await asyncio.gather(*claims)}
+            await other.release("new", leader)
+
+            assert leader in owners
+            assert "b" == await store.claim("new", "b", 600)
+
+
+class LogContract(LeaseContract):
+    """What a shared store promises that overrides `append_log` and `read_log` too."""
+
+    async def test_log_is_read_as_it_was_written(self, clock: Clock, store: RuntimeStore) -> None:
+        """Each reader gets all frames in their order, from its place on, and no other log's."""
+        async with await self.another(clock) as other:
+            await store.append_log("a", [b"1", b"", bytes(range(256))], keep=10, ttl_seconds=600)
+            await store.append_log("b", [b"2"], keep=10, ttl_seconds=600)
+            place, found = await other.read_log("a", "", 0) or ("", [])
+            await store.append_log("a", [b"3"], keep=10, ttl_seconds=600)
+
+            assert [b"1", b"", bytes(range(256))] == found
+            assert [b"3"] == await frames(other, "a", place)
+            assert [b"1", b"", bytes(range(256)), b"3"] == await frames(other, "a", "")
+
+    async def test_log_reader_waits_for_more(self, clock: Clock, store: RuntimeStore) -> None:
+        """A reader at the end may be kept waiting, and gets what comes; where nothing comes its place stays."""
+        async with await self.another(clock) as other:
+            assert ("", []) == await other.read_log("a", "", 0.01)
+            reading = asyncio.create_task(other.read_log("a", "", 20))
+            await asyncio.sleep(0.05)
+            await store.append_log("a", [b"1"], keep=10, ttl_seconds=600)
+            found = await reading or ("", [])
+
+            assert [b"1"] == (found[1] or await frames(other, "a", found[0]))
+
+    async def test_log_keeps_its_end_for_its_time(self, clock: Clock, store: RuntimeStore) -> None:
+        """Of a log that grows the last frames stay, and nothing of one that nobody wrote to for its time to live."""
+        for number in range(5):
+            await store.append_log("a", [b"%d" % number], keep=3, ttl_seconds=10)
+        assert [b"2", b"3", b"4"] == await frames(store, "a", "")
+        await self.advance(clock, 6)
+        await store.append_log("a", [], keep=3, ttl_seconds=10)
+        await self.advance(clock, 6)
+        assert [b"2", b"3", b"4"] == await frames(store, "a", "")
+        await self.advance(clock, 5)
+
+        assert [] == await frames(store, "a", "")
+
+    async def test_purges_are_seen_by_other_stores(self, clock: Clock, store: RuntimeStore) -> None:
+        """A purge by one store is news for the others."""
+        async with await self.another(clock) as other:
+            before = await other.get_purges(0)
+            generation = await store.purge(["tag:a"])
+
+            assert {"tag:a": generation} == (await other.get_purges(before.generation)).labels
+
+
 class FailureContract(OnAsyncio, ABC):
     """What a store promises that can be out of reach. Override `make_unreachable`."""
 
@@ -125,3 +238,9 @@ class FailureContract(OnAsyncio, ABC):
 
         assert caught.value.__cause__ is not None
         assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+async def frames(store: RuntimeStore, log: str, place: str) -> list[bytes]:
+    """What a log has behind a place."""
+    found = await store.read_log(log, place, 0)
+    return [] if found is None else found[1]

@@ -1,0 +1,266 @@
+"""One upstream call in flight: it runs in a task of ours, which outlives its clients and may have many."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from coo_middleware.channels import Watch
+from coo_middleware.core.notice import add_fields
+from coo_middleware.flight_log import FlightLog
+from coo_middleware.follower import FollowError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from starlette.types import Message
+
+    from coo_middleware.call import Call
+    from coo_middleware.core.entry import Entry
+    from coo_middleware.flights import Flights
+    from coo_middleware.follower import Follower
+
+# So long may an app that was told of the end still run before it is cancelled.
+GRACE_SECONDS: Final = 1.0
+_MOST_ATTEMPTS: Final = 2
+
+
+class Flight:
+    """One upstream call and those who follow it.
+
+    `readers` are sent its log, `waiters` its end in a shape of their own. The app's `send` waits for the fastest
+    reader, as it would wait for its only client, never for a slower one, and for nobody when nobody reads.
+    """
+
+    def __init__(self, flights: Flights, leader: Follower, *, joinable: bool) -> None:
+        self._flights: Final = flights
+        self._bound: Final = leader.call.plan.policy.max_entry_bytes
+        self._attempts = self._reached = 0
+        self._ended = 0.0
+        self._taken: Final = asyncio.Event()
+        self._hung_up: Final = asyncio.Event()
+        self._served: list[Follower] = []
+        self.born: Final = asyncio.get_running_loop().time()
+        self.is_joinable = joinable
+        self.is_shareable = True
+        self.readers: Final[dict[Follower, None]] = {}
+        self.waiters: Final[set[Follower]] = set()
+        self.timer: asyncio.TimerHandle | None = None
+        self.error: BaseException | None = None
+        self.trace: TracebackType | None = None
+        self.entry: Entry | None = None
+        self.has_landed = self._is_abandoned = False
+        self._launch(leader)
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether any client is there."""
+        return bool(self.readers or self.waiters)
+
+    def reads_like(self, call: Call) -> bool:
+        """Whether a request for the same wants the log's very content, or what is left of it without usage."""
+        if self.log.status != 200:
+            return True
+        asked, wanted = self.leader.call.plan.asked, call.plan.shape
+        if asked.stream != wanted.stream or (wanted.usage and not asked.usage):
+            return False
+        strips = self.log.rewrites and not wanted.usage
+        return strips or not self._is_coded() or call.decodes_alike(self.leader.call)
+
+    def tell_leader(self, message: Message, *, strips: bool) -> Message:
+        """The start as the leader's client gets it."""
+        announce = self.leader.call.announce
+        return self.watch.tell(
+            message, lambda headers: add_fields(headers, announce(message["status"], headers), rewritten=strips)
+        )
+
+    def defer(self, follower: Follower) -> None:
+        """The follower waits for the end and no longer reads."""
+        self.readers.pop(follower, None)
+        self.waiters.add(follower)
+        self._taken.set()
+
+    def advance(self, follower: Follower) -> None:
+        """The follower was sent the message before its place."""
+        if follower.place > self._reached:
+            self._reached = follower.place
+            self._taken.set()
+
+    def leave(self, follower: Follower, *, at_once: bool = False) -> None:
+        """The follower has all that it will get of this flight."""
+        if follower not in self.readers and follower not in self.waiters:
+            return
+        self.readers.pop(follower, None)
+        self.waiters.discard(follower)
+        self._taken.set()
+        if follower.is_served and not follower.leads:
+            follower.call.end()
+            self._served.append(follower)
+            self._settle_served()
+        if not self.is_attended and not self.has_landed:
+            self._flights.let_go(self, gone=follower.wants_no_more, at_once=at_once)
+
+    def is_delivered(self) -> bool:
+        """Whether a client has had all that it needs."""
+        return self.log.has_ended or self.is_whole()
+
+    def is_whole(self) -> bool:
+        """Whether the format's own end, or the length that was told, has been reached."""
+        try:
+            return self.leader.call.exchange.is_delivered()
+        except Exception as error:
+            self._flights.recorder.report("internal_errors", error)
+            return False
+
+    def stay(self) -> None:
+        """The flight is not to be abandoned: somebody follows it, or it has ended."""
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def abandon(self, *, at_once: bool = False) -> None:
+        """Tells the app that nobody is there, and cancels it where it goes on all the same."""
+        self._is_abandoned = True
+        self._hung_up.set()
+        self._flights.withdraw(self)
+        if at_once:
+            self.task.cancel()
+        else:
+            self.timer = asyncio.get_running_loop().call_later(GRACE_SECONDS, self.task.cancel)
+
+    def _launch(self, leader: Follower) -> None:
+        leader.leads = True
+        self._attempts += 1
+        self.leader = leader
+        self.watch = Watch(leader.call.exchange, self._flights.recorder)
+        self.log = FlightLog(self.watch)
+        # Not in this client's own task, which ends with it, but in its context.
+        self.task: asyncio.Task[None] = asyncio.get_running_loop().create_task(
+            self._run(leader), context=leader.context
+        )
+        self.task.add_done_callback(self._check_end)
+
+    async def _run(self, leader: Follower) -> None:
+        error: BaseException | None = None
+        scope, asking = leader.scope, leader.call.asking
+        headers = scope.get("headers", ())
+        try:
+            if asking is not None:
+                leader.content.replace(asking[0])
+                scope["headers"] = asking[1]
+            await self._flights.app(scope, self._receive, self._send)
+        except BaseException as raised:
+            error = raised
+            if not isinstance(raised, Exception | asyncio.CancelledError):
+                raise
+        finally:
+            if asking is not None:
+                scope["headers"] = headers
+            self._end(leader, error)
+
+    def _end(self, leader: Follower, error: BaseException | None) -> None:
+        disconnected = self._is_abandoned and not self.is_attended
+        entry = self._flights.finish(leader.call, error is not None, disconnected)
+        heir = next((each for each in self.readers if not each.leads and not each.call.spares()), None)
+        if error is not None and heir is not None and not self.log.end and self._attempts < _MOST_ATTEMPTS:
+            leader.error = error
+            leader.wake.set()
+            self.readers.pop(leader, None)
+            self._launch(heir)
+            return
+        self.error, self.entry, self.has_landed = error, entry, True
+        self.trace = error.__traceback__ if error is not None else None
+        if isinstance(error, Exception) and not self.is_attended:
+            # No layer above hears of it.
+            self._flights.recorder.report("unattended_errors", error)
+        self._wake_all()
+        self._settle_served()
+        self._flights.land(self)
+
+    def _check_end(self, task: asyncio.Task[None]) -> None:
+        """A task that is cancelled before its first step has run nothing at all."""
+        if task is self.task and not self.has_landed:
+            self._end(self.leader, asyncio.CancelledError())
+
+    async def _receive(self) -> Message:
+        """The app's `receive`: the request, then its end when the answer is out or nobody waits for it any more."""
+        message = self.leader.content.take()
+        if message is not None:
+            return message
+        await self._hung_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None:
+        """The app's `send`."""
+        if not self.is_joinable:
+            self._shed()
+        self.log.append(message)
+        self._close_door(message)
+        self._wake_all()
+        if not self.readers:
+            # An app that never waits would leave no turn to anybody else.
+            await asyncio.sleep(0)
+        end = self.log.end
+        while self.readers and self._reached < end:
+            self._taken.clear()
+            await self._taken.wait()
+        if self.log.has_ended:
+            self._hung_up.set()
+
+    def _close_door(self, message: Message) -> None:
+        """Lets nobody join an answer that is not for others, or of which the beginning will be dropped."""
+        if message is self.log.start and self.is_shareable:
+            self.is_shareable = self._may_share(message)
+        if self.log.is_odd:
+            self.is_shareable = False
+            self._cut([each for each in self.readers if each.place and not each.leads])
+        if self.is_joinable and (not self.is_shareable or self.log.size > self._bound or self._has_failed()):
+            self._flights.withdraw(self)
+        if self.log.has_ended and not self._ended:
+            self._ended = asyncio.get_running_loop().time()
+
+    def _has_failed(self) -> bool:
+        """Whether the answer is over and was none: those who wait get it, and who asks again asks the upstream."""
+        if not self.log.has_ended:
+            return False
+        return self.log.status != 200 or (self.leader.call.plan.shape.stream and not self.is_whole())
+
+    def is_over(self) -> bool:
+        """Whether the answer ended a while ago, and only the app is still at work."""
+        return bool(self._ended) and asyncio.get_running_loop().time() - self._ended > GRACE_SECONDS
+
+    def _may_share(self, message: Message) -> bool:
+        try:
+            return self.leader.call.may_share(tuple(message.get("headers", ())))
+        except Exception as error:
+            self.watch.give_up(message, error)
+            return False
+
+    def _shed(self) -> None:
+        """Drops what all have read, and cuts who lags too far behind to be waited for."""
+        log = self.log
+        self._cut([each for each in self.readers if log.size - each.taken > self._bound])
+        log.drop(min((each.place for each in self.readers), default=log.end))
+
+    def _cut(self, followers: list[Follower]) -> None:
+        for each in followers:
+            each.error = FollowError("this client reads too slowly, or what came is not for it")
+            each.wake.set()
+            self.leave(each)
+
+    def _is_coded(self) -> bool:
+        headers = (self.log.start or {}).get("headers", ())
+        return any(name.lower() == b"content-encoding" for name, _ in headers)
+
+    def _wake_all(self) -> None:
+        for each in self.readers:
+            each.wake.set()
+        if self.has_landed:
+            for each in self.waiters:
+                each.wake.set()
+
+    def _settle_served(self) -> None:
+        """Counts those who were served, once it is known what the call cost."""
+        while self.has_landed and self._served:
+            follower = self._served.pop()
+            raised = follower.parting is None
+            self._flights.settle_shared(follower.call, self.leader.call, raised=raised, left=follower.is_left)

@@ -1,0 +1,167 @@
+"""All upstream calls in flight: who may join which, and what becomes of those whose clients have left."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from coo_middleware.channels import LINGER_SECONDS
+from coo_middleware.flight import GRACE_SECONDS, Flight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from starlette.types import ASGIApp
+
+    from coo_middleware.call import Call
+    from coo_middleware.config import Policy
+    from coo_middleware.core.entry import Entry
+    from coo_middleware.follower import Follower
+    from coo_middleware.recorder import Recorder
+
+_CLOSING_SECONDS: Final = 10.0
+
+
+class Flights:
+    """All upstream calls in flight: by cache key those that others may join, and all that go on without a client.
+
+    `finish` settles a call and gives the entry to be stored, which `store` does.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        policy: Policy,
+        recorder: Recorder,
+        finish: Callable[[Call, bool, bool], Entry | None],
+        store: Callable[[Call, Entry], Coroutine[object, object, None]],
+    ) -> None:
+        self.app: Final = app
+        self.recorder: Final = recorder
+        self.finish: Final = finish
+        self._policy: Final = policy
+        self._store: Final = store
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._table: Final[dict[bytes, Flight]] = {}
+        self._aloft: Final[set[Flight]] = set()
+        self._unattended: Final[set[Flight]] = set()
+
+    def join(self, follower: Follower, avoided: Flight | None) -> Flight | None:
+        """The flight for an equal request that `follower` may share and has joined, None where there is none."""
+        self._adopt_loop()
+        flight = self._table.get(follower.call.plan.digest)
+        if flight is None or flight is avoided or not _admits(flight, follower.call):
+            return None
+        self._unattended.discard(flight)
+        flight.stay()
+        flight.readers[follower] = None
+        return flight
+
+    def lead(self, follower: Follower, *, joinable: bool) -> Flight:
+        """A new flight with the follower as its leader; `joinable` by equal requests, where they may share at all."""
+        self._adopt_loop()
+        plan = follower.call.plan
+        joinable = joinable and bool(plan.digest) and plan.policy.collapse and not plan.directives.no_store
+        flight = self._launch(follower, joinable=joinable)
+        flight.readers[follower] = None
+        return flight
+
+    def refresh(self, leader: Follower) -> None:
+        """Fetches a new response for a stale one, unless that is going on or too many calls go on without a client."""
+        self._adopt_loop()
+        if leader.call.plan.digest in self._table or len(self._unattended) >= self._policy.on_disconnect_max:
+            return
+        self.let_go(self._launch(leader, joinable=True), gone=False)
+
+    def let_go(self, flight: Flight, *, gone: bool, at_once: bool = False) -> None:
+        """Nobody follows the flight now. It ends by itself within the configured bounds or is abandoned, and where its
+        client is not `gone` or had all, only time counts.
+        """
+        seconds = self._policy.on_disconnect_seconds
+        if gone and (self._policy.on_disconnect == "cancel" or len(self._unattended) >= self._policy.on_disconnect_max):
+            seconds = min(seconds, LINGER_SECONDS) if flight.is_delivered() else 0.0
+        self._unattended.add(flight)
+        if seconds:
+            flight.timer = asyncio.get_running_loop().call_later(seconds, flight.abandon)
+        else:
+            flight.abandon(at_once=at_once)
+
+    def withdraw(self, flight: Flight) -> None:
+        """Nobody may join the flight from now on."""
+        flight.is_joinable = False
+        digest = flight.leader.call.plan.digest
+        if self._table.get(digest) is flight:
+            del self._table[digest]
+
+    def settle_shared(self, call: Call, leader: Call, *, raised: bool, left: bool) -> None:
+        """Counts a request that another one's call has served."""
+        try:
+            call.finish_shared(leader, raised=raised, left=left)
+        except Exception as error:
+            self.recorder.report("internal_errors", error)
+
+    def land(self, flight: Flight) -> None:
+        """The flight has ended; it can be joined until its response is stored."""
+        flight.stay()
+        self._aloft.discard(flight)
+        self._unattended.discard(flight)
+        if flight.entry is None:
+            self.withdraw(flight)
+        else:
+            self.recorder.spawn(self._keep(flight, flight.entry))
+
+    async def drain(self) -> None:
+        """Returns when all flights have ended that nobody follows."""
+        self._adopt_loop()
+        while tasks := self._tasks(flight for flight in self._aloft if not flight.is_attended):
+            await asyncio.wait(tasks)
+
+    async def close(self) -> None:
+        """Gives all flights a little time to end, then cancels them."""
+        self._adopt_loop()
+        tasks = self._tasks(self._aloft)
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=_CLOSING_SECONDS)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=GRACE_SECONDS)
+
+    def _launch(self, leader: Follower, *, joinable: bool) -> Flight:
+        flight = Flight(self, leader, joinable=joinable)
+        self._aloft.add(flight)
+        if joinable:
+            self._table[leader.call.plan.digest] = flight
+        return flight
+
+    async def _keep(self, flight: Flight, entry: Entry) -> None:
+        try:
+            await self._store(flight.leader.call, entry)
+        finally:
+            self.withdraw(flight)
+
+    def _tasks(self, flights: Iterable[Flight]) -> set[asyncio.Task[None]]:
+        current = asyncio.current_task()
+        return {flight.task for flight in flights if flight.task is not current}
+
+    def _adopt_loop(self) -> None:
+        """Flights of an earlier loop, which has ended, are of no use to this one."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop = loop
+            self._table.clear()
+            self._aloft.clear()
+            self._unattended.clear()
+
+
+def _admits(flight: Flight, call: Call) -> bool:
+    plan = call.plan
+    wishes = plan.directives
+    if not plan.policy.collapse or wishes.no_cache or wishes.no_store:
+        return False
+    if flight.is_over() or flight.leader.call.context.is_bypassed:
+        return False
+    if wishes.max_age is not None and asyncio.get_running_loop().time() - flight.born > wishes.max_age:
+        return False
+    return len(flight.readers) + len(flight.waiters) <= plan.policy.collapse_max_followers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cachetools import LRUCache
@@ -74,14 +73,12 @@ class Cache:
 
     def keep(self, entry: Entry) -> None:
         """Puts an entry that is about to be stored into the first level, where it will not outlive the stored one."""
-        entry = self._date(entry)
         if self._local is not None and not self._purges.purges.is_purged(entry):
             self._local.put(entry, entry.ttl + entry.grace)
 
     async def store(self, key: str, entry: Entry) -> None:
         """Stores the entry for its lifetime, unless it was purged before it was complete. Raises StoreError."""
         await self._purges.refresh()
-        entry = self._date(entry)
         if self._purges.purges.is_purged(entry):
             return
         name = self._sealer.name(key)
@@ -106,9 +103,6 @@ class Cache:
         elif found[1] > 0:
             local.put(entry, found[1], asked)
         return entry
-
-    def _date(self, entry: Entry) -> Entry:
-        return entry if entry.generation else replace(entry, generation=self._purges.purges.generation)
 
     def _open(self, sealed: bytes, name: str, digest: bytes) -> Entry:
         return unpack_entry(self._sealer.open(sealed, name.encode()), digest)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from coo_middleware.adoption import settle_trial
 from coo_middleware.core.document import read_json
 from coo_middleware.core.entry import Entry, reused_fields
 from coo_middleware.core.exchange import Exchange
 from coo_middleware.core.freshness import judge
+from coo_middleware.core.judgement import refuse_answer
 from coo_middleware.core.notice import (
     add_fields,
     follower_fields,
@@ -20,10 +22,11 @@ from coo_middleware.core.notice import (
     spare_fields,
 )
 from coo_middleware.core.record import CacheStatus, ErrorType, Record, classify_error
-from coo_middleware.core.request import Headers
 from coo_middleware.core.steering import answer_wishes, effective_grace, effective_tags, effective_ttl
-from coo_middleware.core.storable import refuse_fields, refuse_storing
+from coo_middleware.core.storable import refuse_fields
+from coo_middleware.core.trial import TRIAL_FIELDS, Trial, make_marker
 from coo_middleware.estimator import estimate_usage
+from coo_middleware.reply import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,22 +37,12 @@ if TYPE_CHECKING:
     from coo_middleware.core.freshness import Fwd
     from coo_middleware.core.outcome import Usage
     from coo_middleware.core.plan import Plan
+    from coo_middleware.core.request import Headers
     from coo_middleware.recorder import Recorder
 
 # Beside every status from 500 on; 0 is no answer at all.
 _FAILED: Final = frozenset({0, 408, 429})
 _COUNTS: Final[dict[CacheStatus, str]] = {"hit": "hits", "stale": "stale", "collapsed": "collapsed"}
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What answers without the app: the stored response `entry`, or, where that is None, a refusal."""
-
-    status: int
-    headers: Headers
-    content: bytes
-    entry: Entry | None = None
-    cache_status: CacheStatus = "hit"
 
 
 class Call:
@@ -63,11 +56,14 @@ class Call:
         "_recorder",
         "_spare",
         "_started",
+        "_trial",
+        "_tried",
         "answer",
         "asking",
         "context",
         "exchange",
         "fwd",
+        "generation",
         "is_refresh",
         "plan",
         "reply",
@@ -90,7 +86,10 @@ class Call:
         self._recorder: Final = recorder
         self._started: Final = time.perf_counter()
         self._ended = 0.0
+        self.generation = 0
         self._spare: tuple[Entry, bytes] | None = None
+        self._tried: Entry | None = None
+        self._trial: Trial | None = None
         self.plan: Final = plan
         self.context: Final = context
         self.fwd: Fwd = "miss"
@@ -109,6 +108,7 @@ class Call:
         """A call that asks for the same on nobody's behalf."""
         call = Call(self._policy, self.plan, self._headers, context, self._recorder, count=self._count)
         call.is_refresh = True
+        call.generation = self.generation
         return call
 
     def find_reply(self, entry: Entry | None, content: bytes | None, now: float) -> None:
@@ -128,6 +128,16 @@ class Call:
         if self.plan.directives.only_if_cached:
             self.reply = self._refuse_forwarding()
 
+    def withhold(self, entry: Entry, now: float) -> None:
+        """Has the request forwarded though `entry` would answer it, for policy.cache.mode to see what comes. A response
+        still answers where the upstream fails; a marker has nothing to answer with.
+        """
+        if self.reply is not None and self.reply.entry is not None:
+            self._tried, self._spare, self.reply = entry, (entry, self.reply.content), None
+        elif self.plan.policy.mode == "observe":
+            verdict = judge(entry, self.plan.directives, self.plan.policy, now)
+            self._tried, self.revalidates = entry if verdict.serves else None, verdict.revalidates
+
     def spares(self, status: int = 0) -> bool:
         """Whether a stale response answers in place of a failure with that status, 0 for an exception."""
         return self._spare is not None and (status >= 500 or status in _FAILED)
@@ -146,7 +156,10 @@ class Call:
 
     def announce(self, status: int, headers: Headers) -> Headers:
         """What the answer to this request adds to a header section that begins with `status`."""
-        stored = status == 200 and not self._refuse_early(headers) and not self.plan.directives.no_write
+        if self._tried is not None:
+            return TRIAL_FIELDS
+        keeps = self.plan.policy.mode != "observe"
+        stored = keeps and status == 200 and not self._refuse_early(headers) and not self.plan.directives.no_write
         return forward_fields(self.plan, self.fwd, stored=stored)
 
     def tell_shared(self, headers: Headers, *, rewritten: bool) -> list[tuple[bytes, bytes]]:
@@ -186,7 +199,11 @@ class Call:
         """Counts a forwarded request, and gives the entry to store, None when it must not be."""
         answer, bypass = self._add_estimate(self.exchange.answer()), self.plan.bypass
         self.answer = answer
-        refusal = "exception" if raised else self._refuse(answer)
+        given = self.context
+        refusal = "exception" if raised else refuse_answer(self.plan, answer, given.ttl, bypassed=given.is_bypassed)
+        self._trial = settle_trial(self.plan, self._tried, answer, refusal, self._recorder)
+        # A stale one that was to be renewed is; a fresh one would have stayed until its time is over.
+        refusal = refusal or ("would-hit" if self._trial and not self.revalidates else "")
         error_type = classify_error(answer, raised=raised, disconnected=disconnected)
         self._recorder.counts["bypass." + bypass if bypass else "refreshes" if self.is_refresh else "misses"] += 1
         if refusal and not bypass:
@@ -224,45 +241,35 @@ class Call:
             return answer
         return replace(answer, outcome=replace(answer.outcome, usage=usage))
 
-    def _refuse(self, answer: Answer) -> str:
-        directives = self.plan.directives
-        if self.plan.bypass or directives.no_store or directives.no_write:
-            return self.plan.bypass or ("no-store" if directives.no_store else "no-write")
-        if self.context.is_bypassed:
-            return "handler"
-        refusal = refuse_storing(answer, self.plan.policy, stream=self.plan.shape.stream, caller=self.plan.caller)
-        return refusal or ("" if self._find_ttl(answer.headers) > 0 else "ttl")
-
     def _refuse_early(self, headers: Headers) -> str:
         """What the header section alone tells against sharing."""
         if self.plan.bypass or self.plan.directives.no_store or self.context.is_bypassed:
             return "bypass"
         return refuse_fields(headers, self.plan.policy, self.plan.caller)
 
-    def _find_ttl(self, headers: Headers) -> float:
-        return effective_ttl(self.plan.policy, self.plan.directives, answer_wishes(headers), self.context.ttl)
-
     def _make_entry(self, answer: Answer, now: float) -> Entry:
         wishes, directives, policy = answer_wishes(answer.headers), self.plan.directives, self.plan.policy
         context = self.context
         revalidate, error = context.stale_while_revalidate, context.stale_if_error
-        return Entry(
+        entry = Entry(
             digest=self.plan.digest,
             created=now,
-            ttl=self._find_ttl(answer.headers),
+            ttl=effective_ttl(policy, directives, wishes, context.ttl),
             provider=context.provider,
             key_id=context.key_id,
-            model=answer.outcome.model,
+            model=self.plan.model,
             format=self.plan.format.name,
             shape=self.plan.asked,
             usage=answer.outcome.usage,
             headers=reused_fields(answer.headers),
             content=answer.content or b"",
             grace=max(effective_grace(policy, wishes, revalidate=revalidate, error=error)),
+            generation=self.generation,
             namespace=directives.namespace or policy.namespace,
             caller=self.plan.caller,
             tags=effective_tags(directives, wishes, context.tags),
         )
+        return make_marker(entry) if policy.mode == "observe" else entry
 
     def _record(
         self, cache_status: CacheStatus, status: int, usage: Usage | None, error_type: ErrorType, stored: str
@@ -280,6 +287,7 @@ class Call:
             duration=(self._ended or time.perf_counter()) - self._started,
             error_type=error_type,
             stored=stored,
+            trial=self._trial,
         )
         self._recorder.record(record)
 

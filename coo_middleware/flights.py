@@ -162,6 +162,9 @@ def _admits(flight: Flight, call: Call) -> bool:
         return False
     if flight.is_over() or flight.leader.call.context.is_bypassed:
         return False
+    # A purge came between the two.
+    if flight.leader.call.generation != call.generation:
+        return False
     if wishes.max_age is not None and asyncio.get_running_loop().time() - flight.born > wishes.max_age:
         return False
     return len(flight.readers) + len(flight.waiters) <= plan.policy.collapse_max_followers

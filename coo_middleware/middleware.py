@@ -6,20 +6,22 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from coo_middleware.adoption import Adoption
 from coo_middleware.at_rest import open_sealer
 from coo_middleware.cache import Cache
-from coo_middleware.call import Call, Reply
+from coo_middleware.call import Call
 from coo_middleware.channels import Content, Watch, Watcher
 from coo_middleware.config import Config, make_config
 from coo_middleware.context import CooContext
 from coo_middleware.core.entry import Entry, EntryError
-from coo_middleware.core.naming import Naming
-from coo_middleware.core.plan import Planner, Target
+from coo_middleware.core.plan import Target
 from coo_middleware.estimator import open_estimator
+from coo_middleware.explainer import open_planner
 from coo_middleware.flights import Flights
 from coo_middleware.formats.router import Router
 from coo_middleware.outbox import Outbox
 from coo_middleware.recorder import Recorder
+from coo_middleware.reply import Reply
 from coo_middleware.sharing import Sharing
 from coo_middleware.stores import RuntimeStore, StoreSettings, open_store
 from coo_middleware.stores.guard import Guard
@@ -66,14 +68,8 @@ class COOMiddleware:
         self._cache: Final = Cache(self._guarded, policy.cache.local_max_bytes, open_sealer(self.config))
         self._outbox: Final = Outbox(self._guarded, self.config.storage.runtime.journal)
         self._router: Final = Router(policy.routes)
-        self._planner: Final = Planner(
-            policy.cache,
-            Naming(policy.routes),
-            secret=policy.secret,
-            ask_usage=policy.metrics.include_usage,
-            max_bytes=policy.max_request_bytes,
-            routes=policy.routes,
-        )
+        self._planner: Final = open_planner(policy)
+        self._adoption: Final = Adoption()
         self._recorder: Final = Recorder(self._outbox, policy.metrics, on_record)
         self._flights: Final = Flights(self._run_app, policy, self._recorder, self._finish, self._store)
         self._sharing: Final = Sharing(self._flights, policy, self._cache, self._recorder, self._tell_time)
@@ -183,11 +179,20 @@ class COOMiddleware:
                 await content.read()
             call = self._prepare(route, scope, content)
             entry = await self._look_up(call.plan)
-            call.find_reply(entry, self._cache.render(call.plan, entry) if entry else None, self._now())
+            # After the look-up: what is purged while the upstream works must not be reused.
+            call.generation = await self._cache.begin() if call.plan.digest else 0
+            self._find_reply(call, entry, self._now())
         except Exception as error:
             self._recorder.report("internal_errors", error)
             return None
         return call
+
+    def _find_reply(self, call: Call, entry: Entry | None, now: float) -> None:
+        # What observing keeps has no content to answer with.
+        usable = None if call.plan.policy.mode == "observe" else entry
+        call.find_reply(usable, self._cache.render(call.plan, usable) if usable else None, now)
+        if entry is not None and self._adoption.withholds(call.plan):
+            call.withhold(entry, now)
 
     def _prepare(self, route: Route, scope: Scope, content: Content) -> Call:
         path = scope.get("raw_path") or scope["path"].encode(errors="surrogateescape")

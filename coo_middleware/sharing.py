@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from starlette.types import Scope, Send
 
     from coo_middleware.cache import Cache
-    from coo_middleware.call import Call, Reply
+    from coo_middleware.call import Call
     from coo_middleware.channels import Content
     from coo_middleware.config import Policy
     from coo_middleware.flight import Flight
     from coo_middleware.flights import Flights
     from coo_middleware.follower import Parting
     from coo_middleware.recorder import Recorder
+    from coo_middleware.reply import Reply
 
 # How many flights of others a request waits for before it leads its own.
 _MOST_SHARED: Final = 2

@@ -62,7 +62,12 @@ def may_be_reused(row: Row) -> bool:
     reasons = finish if isinstance(finish, list) else [finish] if finish else []
     good = row["status"] == 200 and row["complete"] == "yes" and not row["error_in_body"]
     asked = not route_of(row).bypass and not format_of(row).bypass(json.loads(request_of(row)))
-    return good and asked and name_of(row) not in UNSOUND | UNCLOSED and {*reasons} <= {*CachePolicy().store_finish_reasons}
+    return (
+        good
+        and asked
+        and name_of(row) not in UNSOUND | UNCLOSED
+        and {*reasons} <= {*CachePolicy().store_finish_reasons}
+    )
 
 
 def has_failed(row: Row) -> bool:
@@ -87,7 +92,6 @@ async def test_the_store_holds_the_providers_tokens(row: Row) -> None:
     middleware = COOMiddleware(make_app(row, content_of(row)))
     await replay(middleware, row)
     counted = {metric: await total(middleware, metric) for metric in TOKENS}
-
 
     assert counted in [row["expected"] or dict.fromkeys(TOKENS, 0), *row.get("accept", [])]
     assert (1, int(has_failed(row))) == (

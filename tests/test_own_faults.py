@@ -47,7 +47,7 @@ CALLS = [
     "coo_middleware.call.resize_fields",
     "coo_middleware.cache.Cache.render",
     "coo_middleware.call.hit_fields",
-    "coo_middleware.call.refuse_storing",
+    "coo_middleware.call.refuse_answer",
     "coo_middleware.call.classify_error",
     "coo_middleware.call.reused_fields",
     "coo_middleware.call.Record",

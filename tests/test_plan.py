@@ -195,7 +195,9 @@ def test_first_reason_is_told() -> None:
 
     assert "disabled" == make_plan(b"{", policy=CachePolicy(enabled=False)).bypass
     assert "range" == make_plan(b"{", [(b"content-encoding", b"x"), (b"range", b"x")]).bypass
-    assert "multipart" == make_plan(b"{", [(b"content-type", b"multipart/form-data"), (b"content-encoding", b"x")]).bypass
+    assert (
+        "multipart" == make_plan(b"{", [(b"content-type", b"multipart/form-data"), (b"content-encoding", b"x")]).bypass
+    )
     assert "content-encoding" == make_plan(b"{", [*HEADERS, (b"content-encoding", b"x")]).bypass
     assert "not-json" == make_plan(b"{", twice).bypass
     assert "stored-completion" == make_plan(stored, twice).bypass

@@ -229,3 +229,38 @@ async def test_a_store_that_lists_nothing_purges_all_the_same() -> None:
         await purge(store, PLAIN, ["all"]),
         await purge(asked, PLAIN, ["all"], count=False),
     ]
+
+
+async def test_an_answer_that_was_asked_for_before_a_purge_is_not_reused() -> None:
+    """Through the middleware: a purge while the upstream works hits the answer that comes then."""
+    store, gate = MemoryStore(), asyncio.Event()
+    app = Script(gate, *answer(ANSWER))
+    middleware = COOMiddleware(app, store=store)
+    asked = asyncio.create_task(call(middleware))
+    while not app.received:
+        await asyncio.sleep(0)
+    await store.purge(["all"])
+    gate.set()
+    await asked
+    await middleware.drain()
+    marks = [(await again(middleware)).fields[b"x-coo-cache"] for _ in range(2)]
+
+    assert [b"MISS", b"HIT"] == marks
+
+
+async def test_a_request_after_a_purge_joins_no_call_from_before() -> None:
+    """Through the middleware: what was asked for before a purge answers nobody who asks after it."""
+    store, gate = MemoryStore(), asyncio.Event()
+    app = Script(gate, *answer(ANSWER))
+    middleware = COOMiddleware(app, store=store)
+    asked = [asyncio.create_task(call(middleware))]
+    while not app.received:
+        await asyncio.sleep(0)
+    await store.purge(["all"])
+    asked.append(asyncio.create_task(call(middleware)))
+    while len(app.received) < 2:
+        await asyncio.sleep(0)
+    gate.set()
+    clients = [await each for each in asked]
+
+    assert [b"MISS", b"MISS"] == [client.fields[b"x-coo-cache"] for client in clients]

@@ -15,9 +15,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "disabled": {
         "policy": {"cache": {"enabled": False}, "metrics": {"include_usage": False}, "on_disconnect": "cancel"}
     },
-    "bypassed": {
-        "policy": {"metrics": {"include_usage": False}, "max_request_bytes": 1024, "on_disconnect": "cancel"}
-    },
+    "bypassed": {"policy": {"metrics": {"include_usage": False}, "max_request_bytes": 1024, "on_disconnect": "cancel"}},
 }
 NO_STORE = (b"cache-control", b"no-store")
 

@@ -14,9 +14,15 @@ from coo_middleware.core.vectors import Vectors
 if TYPE_CHECKING:
     from coo_middleware.core.document import Json
 
+
+def as_json(numbers: list[float | int]) -> Json:
+    """The list as any value of an answer."""
+    return [*numbers]
+
+
 LISTS = st.lists(st.floats(-1, 1) | st.integers(-9, 9), max_size=30)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=9) | LISTS.map(json.dumps)
-LEAVES: st.SearchStrategy[Json] = LISTS.map(lambda numbers: [*numbers]) | TEXTS | st.none() | st.booleans()
+LEAVES: st.SearchStrategy[Json] = LISTS.map(as_json) | TEXTS | st.none() | st.booleans()
 ANSWERS: st.SearchStrategy[Json] = st.recursive(
     LEAVES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import floor
 from typing import TYPE_CHECKING, Final
 
+from coo_middleware.core.steering import TARGETED
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -22,7 +24,8 @@ _MISS: Final = (_OURS, b"MISS")
 _BYPASS: Final = (_OURS, b"BYPASS")
 _COLLAPSED: Final = (_OURS, b"COLLAPSED")
 _TYPES: Final = {False: b"application/json", True: b"text/event-stream; charset=utf-8"}
-_CODED: Final = {_OURS, b"content-length", b"content-encoding"}
+_SPOKEN: Final = frozenset({_OURS, TARGETED})
+_CODED: Final = _SPOKEN | {b"content-length", b"content-encoding"}
 # Of an answer that several requests share, the others get what is true for them: no cookie, no limit, no identifier.
 _SHARED: Final = {
     *(b"content-type", b"content-language", b"content-length", b"content-encoding", b"vary"),
@@ -78,9 +81,9 @@ def add_fields(
 ) -> list[tuple[bytes, bytes]]:
     """The app's header section with ours behind it (RFC 9211 section 2: the nearest cache comes last).
 
-    A forged `x-coo-cache` goes; `Content-Length` and `Content-Encoding` go when the content is `rewritten`.
+    A forged `x-coo-cache` goes, and so does what the app told us alone; `Content-Length` and `Content-Encoding` go when the content is `rewritten`.
     """
-    dropped = _CODED if rewritten else {_OURS}
+    dropped = _CODED if rewritten else _SPOKEN
     return [*(field for field in headers if field[0].lower() not in dropped), *fields]
 
 

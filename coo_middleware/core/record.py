@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from coo_middleware.core.outcome import Usage
+from coo_middleware.core.trial import Trial, count_trial
 
 if TYPE_CHECKING:
     from coo_middleware.core.exchange import Answer
@@ -41,7 +42,8 @@ class Record:
     another one's call: `usage` is then what that call cost. `status` is 0 when no answer began, `duration` in
     seconds, `usage` None when unknown.
 
-    `stored` is "" when the answer was stored, else why it was not.
+    `stored` is "" when the answer was stored, else why it was not. `trial` is there where policy.cache.mode kept a
+    stored response from answering.
     """
 
     provider: str
@@ -54,6 +56,7 @@ class Record:
     duration: float
     error_type: ErrorType
     stored: str
+    trial: Trial | None = None
 
 
 def classify_error(answer: Answer, *, raised: bool, disconnected: bool) -> ErrorType:
@@ -79,7 +82,8 @@ def count_record(record: Record) -> list[tuple[str, float]]:
     if saved is not None:
         return [(saved, 1.0), *_nonzero((TOKENS_SAVED, usage.tokens))]
     failed = record.error_type not in ("", "client_disconnect")
-    return [(REQ, 1.0), (LATENCY, record.duration * 1000), *_nonzero(*_count_usage(usage), (ERRORS, failed))]
+    told = count_trial(record.trial, record.usage) if record.trial else []
+    return [(REQ, 1.0), (LATENCY, record.duration * 1000), *_nonzero(*_count_usage(usage), (ERRORS, failed)), *told]
 
 
 def _count_usage(usage: Usage) -> list[tuple[str, int | None]]:

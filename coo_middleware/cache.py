@@ -40,9 +40,11 @@ class Cache:
         is no entry.
         """
         await self._purges.refresh()
-        entry = self._local.get(plan.digest) if self._local else None
-        if entry is not None and await self._purges.allows(entry):
-            return entry
+        if self._local is not None:
+            entry = self._local.get(plan.digest)
+            if entry is not None and await self._purges.allows(entry):
+                return entry
+            self._local.forget(plan.digest)
         for name in self._sealer.names(plan.key):
             entry = await self._fetch(name, plan.digest)
             if entry is not None and await self._purges.allows(entry):
@@ -98,9 +100,7 @@ class Cache:
         if found is None or not found[0]:
             return None
         entry = self._open(found[0], name, digest)
-        if self._purges.purges.is_purged(entry):
-            local.forget(digest)
-        elif found[1] > 0:
+        if found[1] > 0 and not self._purges.purges.is_purged(entry):
             local.put(entry, found[1], asked)
         return entry
 

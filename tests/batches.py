@@ -12,7 +12,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from coo_middleware import COOMiddleware
-from coo_middleware.call import Call, Reply
+from coo_middleware.call import Call
+from coo_middleware.reply import Reply
 from coo_middleware.channels import Content
 from coo_middleware.core.batch import Batch, Rest, make_batch
 from coo_middleware.core.document import Document, Json

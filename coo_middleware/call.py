@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.adoption import settle_trial
-from coo_middleware.core.document import read_json
-from coo_middleware.core.entry import Entry, reused_fields
 from coo_middleware.core.exchange import Exchange
 from coo_middleware.core.freshness import judge
 from coo_middleware.core.judgement import refuse_answer
@@ -22,10 +19,10 @@ from coo_middleware.core.notice import (
     spare_fields,
 )
 from coo_middleware.core.record import CacheStatus, ErrorType, Record, classify_error
-from coo_middleware.core.steering import answer_wishes, effective_grace, effective_tags, effective_ttl
 from coo_middleware.core.storable import refuse_fields
-from coo_middleware.core.trial import TRIAL_FIELDS, Trial, make_marker
-from coo_middleware.estimator import estimate_usage
+from coo_middleware.core.trial import TRIAL_FIELDS, Trial
+from coo_middleware.estimator import add_estimate
+from coo_middleware.making import make_entry
 from coo_middleware.reply import Reply
 
 if TYPE_CHECKING:
@@ -33,6 +30,8 @@ if TYPE_CHECKING:
 
     from coo_middleware.config import Policy
     from coo_middleware.context import CooContext
+    from coo_middleware.core.batch import Batch, Rest
+    from coo_middleware.core.entry import Entry
     from coo_middleware.core.exchange import Answer
     from coo_middleware.core.freshness import Fwd
     from coo_middleware.core.outcome import Usage
@@ -60,6 +59,7 @@ class Call:
         "_tried",
         "answer",
         "asking",
+        "batch",
         "context",
         "exchange",
         "fwd",
@@ -67,6 +67,7 @@ class Call:
         "is_refresh",
         "plan",
         "reply",
+        "rest",
         "revalidates",
     )
 
@@ -79,7 +80,10 @@ class Call:
         recorder: Recorder,
         *,
         count: Callable[[str], int] | None = None,
+        batch: Batch | None = None,
     ) -> None:
+        self.batch: Final = batch
+        self.rest: Rest | None = None
         self._count: Final = count
         self._headers: Final = headers
         self._policy: Final = policy
@@ -100,14 +104,29 @@ class Call:
         # What the app gets where usage is asked for.
         self.asking: Final = _resize(plan.asking, headers)
         strip = plan.format.strip if plan.asked.usage else None
-        self.exchange: Final = Exchange(
-            plan.format, plan.policy.max_entry_bytes, streams=plan.shape.stream, strip=strip
-        )
+        limit = plan.policy.max_entry_bytes if batch is None else batch.limit
+        self.exchange: Final = Exchange(plan.format, limit, streams=plan.shape.stream, strip=strip)
 
     def make_refresh(self, context: CooContext) -> Call:
         """A call that asks for the same on nobody's behalf."""
-        call = Call(self._policy, self.plan, self._headers, context, self._recorder, count=self._count)
+        call = Call(
+            self._policy, self.plan, self._headers, context, self._recorder, count=self._count, batch=self.batch
+        )
         call.is_refresh = True
+        call.generation = self.generation
+        return call
+
+    def make_rest(self, rest: Rest) -> Call:
+        """A call that asks for what is left of this request."""
+        call = Call(
+            self._policy,
+            rest.left.plan,
+            self._headers,
+            self.context,
+            self._recorder,
+            count=self._count,
+            batch=rest.left,
+        )
         call.generation = self.generation
         return call
 
@@ -116,7 +135,7 @@ class Call:
         (RFC 9111 section 5.2.1.7).
         """
         if entry is not None and content is not None:
-            verdict = judge(entry, self.plan.directives, self.plan.policy, now)
+            verdict = judge(entry, self.plan.directives, now)
             self.fwd = verdict.fwd
             if verdict.serves:
                 status: CacheStatus = "hit" if verdict.fwd == "request" else "stale"
@@ -135,7 +154,7 @@ class Call:
         if self.reply is not None and self.reply.entry is not None:
             self._tried, self._spare, self.reply = entry, (entry, self.reply.content), None
         elif self.plan.policy.mode == "observe":
-            verdict = judge(entry, self.plan.directives, self.plan.policy, now)
+            verdict = judge(entry, self.plan.directives, now)
             self._tried, self.revalidates = entry if verdict.serves else None, verdict.revalidates
 
     def spares(self, status: int = 0) -> bool:
@@ -197,7 +216,7 @@ class Call:
 
     def finish(self, now: float, *, raised: bool, disconnected: bool) -> Entry | None:
         """Counts a forwarded request, and gives the entry to store, None when it must not be."""
-        answer, bypass = self._add_estimate(self.exchange.answer()), self.plan.bypass
+        answer, bypass = self._find_answer(), self.plan.bypass
         self.answer = answer
         given = self.context
         refusal = "exception" if raised else refuse_answer(self.plan, answer, given.ttl, bypassed=given.is_bypassed)
@@ -211,7 +230,19 @@ class Call:
         # Without a whole request no provider was asked.
         if bypass != "aborted":
             self._record("bypass" if bypass else "miss", answer.status, answer.outcome.usage, error_type, refusal)
-        return None if refusal else self._make_entry(answer, now)
+        return None if refusal else make_entry(self.plan, self.context, answer, self.generation, now)
+
+    def _find_answer(self) -> Answer:
+        """The answer that went by, with an estimate of its usage where one is wanted and the provider told none."""
+        answer = self.exchange.answer()
+        if self._count is None:
+            return answer
+        try:
+            return add_estimate(self._count, self.plan.content, answer, self.exchange.documents)
+        except Exception as error:
+            # The request is counted all the same.
+            self._recorder.report("internal_errors", error)
+            return answer
 
     def _refuse_forwarding(self) -> Reply:
         body = self.plan.format.error_body(504, "only-if-cached was asked for, and no fresh response is stored")
@@ -223,53 +254,11 @@ class Call:
         self.context.provider, self.context.key_id = provider, key_id
         self._recorder.counts[_COUNTS[cache_status]] += 1
 
-    def _add_estimate(self, answer: Answer) -> Answer:
-        """The answer with an estimate of its usage, where one is wanted and the provider told none."""
-        if self._count is None or answer.outcome.usage is not None or answer.status != 200:
-            return answer
-        request = read_json(self.plan.content)
-        if not isinstance(request, dict):
-            return answer
-        try:
-            usage = estimate_usage(self._count, request, self.exchange.documents())
-            if usage is not None and answer.content is None:
-                # What was too long to be kept is not known.
-                usage = replace(usage, output_tokens=None)
-        except Exception as error:
-            # The request is counted all the same.
-            self._recorder.report("internal_errors", error)
-            return answer
-        return replace(answer, outcome=replace(answer.outcome, usage=usage))
-
     def _refuse_early(self, headers: Headers) -> str:
         """What the header section alone tells against sharing."""
         if self.plan.bypass or self.plan.directives.no_store or self.context.is_bypassed:
             return "bypass"
         return refuse_fields(headers, self.plan.policy, self.plan.caller)
-
-    def _make_entry(self, answer: Answer, now: float) -> Entry:
-        wishes, directives, policy = answer_wishes(answer.headers), self.plan.directives, self.plan.policy
-        context = self.context
-        revalidate, error = context.stale_while_revalidate, context.stale_if_error
-        entry = Entry(
-            digest=self.plan.digest,
-            created=now,
-            ttl=effective_ttl(policy, directives, wishes, context.ttl),
-            provider=context.provider,
-            key_id=context.key_id,
-            model=self.plan.model,
-            format=self.plan.format.name,
-            shape=self.plan.asked,
-            usage=answer.outcome.usage,
-            headers=reused_fields(answer.headers),
-            content=answer.content or b"",
-            grace=max(effective_grace(policy, wishes, revalidate=revalidate, error=error)),
-            generation=self.generation,
-            namespace=directives.namespace or policy.namespace,
-            caller=self.plan.caller,
-            tags=effective_tags(directives, wishes, context.tags),
-        )
-        return make_marker(entry) if policy.mode == "observe" else entry
 
     def _record(
         self, cache_status: CacheStatus, status: int, usage: Usage | None, error_type: ErrorType, stored: str

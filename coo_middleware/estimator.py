@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.config import ConfigError
+from coo_middleware.core.document import read_json
 from coo_middleware.core.estimate import texts_of_answer, texts_of_request
 from coo_middleware.core.outcome import Usage
 from coo_middleware.formats.answer import items_of
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from coo_middleware.core.document import Document
+    from coo_middleware.core.exchange import Answer
 
 ENCODING: Final = "o200k_base"
 
@@ -60,6 +63,20 @@ def estimate_usage(count: Callable[[str], int], request: Document, answer: Itera
         return None
     inputs = _extrapolate(count, asked) + _surround(request) if asked else None
     return Usage(inputs, _extrapolate(count, answered), estimated=True)
+
+
+def add_estimate(
+    count: Callable[[str], int], request: bytes, answer: Answer, documents: Callable[[], Iterable[Document]]
+) -> Answer:
+    """The answer to `request`, which has these documents, with an estimate of its usage where the provider told none."""
+    asked = read_json(request) if answer.outcome.usage is None and answer.status == 200 else None
+    if not isinstance(asked, dict):
+        return answer
+    usage = estimate_usage(count, asked, documents())
+    if usage is not None and answer.content is None:
+        # What was too long to be kept is not known.
+        usage = replace(usage, output_tokens=None)
+    return replace(answer, outcome=replace(answer.outcome, usage=usage))
 
 
 def _extrapolate(count: Callable[[str], int], text: str) -> int:

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Final
 
 from coo_middleware.adoption import Adoption
 from coo_middleware.at_rest import open_sealer
+from coo_middleware.backing import Backing
 from coo_middleware.cache import Cache
 from coo_middleware.call import Call
 from coo_middleware.channels import Content, Watch, Watcher
 from coo_middleware.config import Config, make_config
 from coo_middleware.context import CooContext
+from coo_middleware.core.batch import make_batch
 from coo_middleware.core.entry import Entry, EntryError
 from coo_middleware.core.plan import Target
 from coo_middleware.estimator import open_estimator
 from coo_middleware.explainer import open_planner
 from coo_middleware.flights import Flights
 from coo_middleware.formats.router import Router
-from coo_middleware.outbox import Outbox
+from coo_middleware.portions import Gathered, Shelf
 from coo_middleware.recorder import Recorder
 from coo_middleware.reply import Reply
 from coo_middleware.sharing import Sharing
-from coo_middleware.stores import RuntimeStore, StoreSettings, open_store
-from coo_middleware.stores.guard import Guard
 
 if TYPE_CHECKING:
     import os
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from coo_middleware.core.batch import Rest
     from coo_middleware.core.format import Route
     from coo_middleware.core.plan import Plan
     from coo_middleware.core.record import Record
+    from coo_middleware.stores import RuntimeStore
 
 _SHUT_DOWN: Final = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed"})
 
@@ -60,19 +62,17 @@ class COOMiddleware:
     ) -> None:
         self.app: Final = app
         self.config: Final = make_config(config)
-        self.store: Final = open_store(self.config.storage.runtime) if store is None else store
+        self._backing: Final = Backing(store, self.config.storage.runtime)
+        self.store: Final = self._backing.store
         policy = self.config.policy
-        self._owns_store: Final = store is None
-        self._is_open = False
-        self._guarded: Final = _guard(self.store, self.config.storage.runtime)
-        self._cache: Final = Cache(self._guarded, policy.cache.local_max_bytes, open_sealer(self.config))
-        self._outbox: Final = Outbox(self._guarded, self.config.storage.runtime.journal)
+        self._cache: Final = Cache(self._backing.guarded, policy.cache.local_max_bytes, open_sealer(self.config))
         self._router: Final = Router(policy.routes)
         self._planner: Final = open_planner(policy)
         self._adoption: Final = Adoption()
-        self._recorder: Final = Recorder(self._outbox, policy.metrics, on_record)
+        self._recorder: Final = Recorder(self._backing.outbox, policy.metrics, on_record)
         self._flights: Final = Flights(self._run_app, policy, self._recorder, self._finish, self._store)
         self._sharing: Final = Sharing(self._flights, policy, self._cache, self._recorder, self._tell_time)
+        self._shelf: Final = Shelf(self._cache, self._recorder)
         self._count: Final = open_estimator(policy.metrics.estimate_tokens)
         self._now = time.time
 
@@ -92,12 +92,8 @@ class COOMiddleware:
         """
         await self._flights.close()
         await self.drain()
-        if not self._is_open:
-            return
-        self._is_open = False
         try:
-            await self._outbox.close()
-            await self._let_go()
+            await self._backing.close()
         except Exception as error:
             self._recorder.report("store_errors", error)
 
@@ -131,21 +127,10 @@ class COOMiddleware:
         await self.app(scope, receive, send_and_close)
 
     async def _open(self) -> None:
-        if self._is_open:
-            return
         try:
-            if self._owns_store:
-                await self._guarded.open()
-            self._is_open = True
-            await self._outbox.open()
+            await self._backing.open()
         except Exception as error:
             self._recorder.report("store_errors", error)
-
-    async def _let_go(self) -> None:
-        if self._owns_store:
-            await self._guarded.close()
-        elif isinstance(self._guarded, Guard):
-            await self._guarded.stop()
 
     async def _serve(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         content = Content(receive, self.config.policy.max_request_bytes)
@@ -156,14 +141,40 @@ class COOMiddleware:
             if call.revalidates:
                 self._sharing.refresh(call, scope, content)
             await self._reply(call, call.reply, send)
-        elif not self._sharing.applies(call, content):
+        elif call.rest is None or not await self._serve_rest(call, call.rest, scope, content, send):
+            await self._share(call, scope, content, send)
+
+    async def _share(self, call: Call, scope: Scope, content: Content, send: Send) -> None:
+        if not self._sharing.applies(call, content):
             await self._forward(call, scope, content, send)
-        else:
-            done = await self._sharing.answer(call, scope, content, send)
-            if isinstance(done, Reply):
-                await self._reply(call, done, send)
-            elif not done:
-                await self._forward(call, scope, content, send)
+            return
+        done = await self._sharing.answer(call, scope, content, send)
+        if isinstance(done, Reply):
+            await self._reply(call, done, send)
+        elif not done:
+            await self._forward(call, scope, content, send)
+
+    async def _serve_rest(self, call: Call, rest: Rest, scope: Scope, content: Content, send: Send) -> bool:
+        """Asks for the inputs that are not stored, and answers with all; False where that cannot be."""
+        gathered = Gathered(rest)
+        await self._share(call.make_rest(rest), {**scope}, content, gathered.send)
+        messages = self._compose(gathered, rest)
+        if messages is None:
+            content.replace(content.body)
+            return False
+        for message in messages:
+            await send(message)
+        return True
+
+    def _compose(self, gathered: Gathered, rest: Rest) -> list[Message] | None:
+        try:
+            messages = gathered.compose()
+            if messages is not None and messages[0]["status"] == 200:
+                self._shelf.settle(rest)
+        except Exception as error:
+            self._recorder.report("internal_errors", error)
+            return None
+        return messages
 
     def _tell_time(self) -> float:
         return self._now()
@@ -178,7 +189,7 @@ class COOMiddleware:
             if not route.bypass:
                 await content.read()
             call = self._prepare(route, scope, content)
-            entry = await self._look_up(call.plan)
+            entry = await self._find_entry(call)
             # After the look-up: what is purged while the upstream works must not be reused.
             call.generation = await self._cache.begin() if call.plan.digest else 0
             self._find_reply(call, entry, self._now())
@@ -186,6 +197,13 @@ class COOMiddleware:
             self._recorder.report("internal_errors", error)
             return None
         return call
+
+    async def _find_entry(self, call: Call) -> Entry | None:
+        """The entry for a request; one with several inputs may be made of several, or leave a rest to be asked for."""
+        if call.batch is None:
+            return await self._look_up(call.plan)
+        entry, call.rest = await self._shelf.look_up(call.batch, self._now())
+        return entry
 
     def _find_reply(self, call: Call, entry: Entry | None, now: float) -> None:
         # What observing keeps has no content to answer with.
@@ -197,10 +215,11 @@ class COOMiddleware:
     def _prepare(self, route: Route, scope: Scope, content: Content) -> Call:
         path = scope.get("raw_path") or scope["path"].encode(errors="surrogateescape")
         target = Target(path, scope.get("query_string", b""), tuple(scope.get("headers", ())))
-        plan = self._planner.plan(route, target, content.body, route.bypass or content.fault)
+        plan, parts = self._planner.plan_in_parts(route, target, content.body, route.bypass or content.fault)
         context = CooContext("bypass" if plan.bypass else "miss", plan.provider, plan.caller)
         scope.setdefault("state", {})["coo"] = context
-        return Call(self.config.policy, plan, target.headers, context, self._recorder, count=self._count)
+        batch = make_batch(plan, parts)
+        return Call(self.config.policy, plan, target.headers, context, self._recorder, count=self._count, batch=batch)
 
     async def _look_up(self, plan: Plan) -> Entry | None:
         """The stored response that may answer, None when there is none: a store's fault is a miss."""
@@ -254,7 +273,7 @@ class COOMiddleware:
         """Counts a call that has ended, and gives the entry to store."""
         try:
             entry = call.finish(self._now(), raised=raised, disconnected=disconnected)
-            if entry is not None:
+            if entry is not None and call.batch is None:
                 self._cache.keep(entry)
         except Exception as error:
             self._recorder.report("internal_errors", error)
@@ -263,21 +282,12 @@ class COOMiddleware:
 
     async def _store(self, call: Call, entry: Entry) -> None:
         try:
-            await self._cache.store(call.plan.key, entry)
+            if call.batch is None:
+                await self._cache.store(call.plan.key, entry)
+            else:
+                await self._shelf.store(call.batch, entry)
         except Exception as error:
             self._recorder.report("store_errors", error)
-
-
-def _guard(store: RuntimeStore, settings: StoreSettings) -> RuntimeStore:
-    """The store behind deadlines and a breaker, unless it is in this process."""
-    if store.in_process:
-        return store
-    return Guard(
-        store,
-        read_deadline_seconds=settings.read_deadline_seconds,
-        write_deadline_seconds=settings.write_deadline_seconds,
-        probe_seconds=settings.probe_seconds,
-    )
 
 
 def _is_marked(scope: Scope) -> bool:

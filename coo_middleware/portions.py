@@ -59,7 +59,7 @@ class Shelf:
 
             await self._each(fetch, (batch.plan.digest, *batch.distinct), _LOOK_UP_SECONDS)
         entry = found.pop(batch.plan.digest, None) or batch.merge(found)
-        verdict = judge(entry, wishes, batch.plan.policy, now) if entry else None
+        verdict = judge(entry, wishes, now) if entry else None
         # What may answer for an upstream that fails answers the whole, so all of it is asked for.
         if verdict is not None and (verdict.serves or verdict.spares):
             return entry, None

@@ -63,27 +63,13 @@ class Replicas:
         if self._process != os.getpid():
             self._begin()
         key, name = self._board.name(key), f"{self._name}.{next(self._numbers)}"
-        leader = await self._board.claim(key, name)
-        if leader == name:
-            return await self._look_first(self._lead(key, name, takes_over=False), look_up)
-        ends, following = monotonic() + wait_seconds, self._follow(key, leader)
-        for seconds in waits():
-            patience = min(seconds, ends - monotonic())
-            if patience <= 0 or following.is_lost:
-                break
-            await self._ask(leader)
-            if await following.wait(patience):
-                return following
-            found = await _try(look_up)
-            if found is not None:
-                return found
-            leader = await self._board.claim(key, name)
-            if leader == name:
-                return await self._take_over(self._lead(key, name, takes_over=True), following, look_up)
-            if leader != following.leader:
-                following = self._follow(key, leader)
-        # Without a lease, so that nobody follows it.
-        return Lead(self._board, key, name, takes_over=True)
+        try:
+            return await self._join(key, name, look_up, wait_seconds)
+        except BaseException:
+            # Nobody gets this lead, so nobody would end it.
+            self._leads.pop(name, None)
+            await self._board.release(key, name)
+            raise
 
     async def end(self, lead: Lead) -> None:
         """Gives up the lead, after what was sent of the answer has reached the store, within a second or so.
@@ -115,6 +101,31 @@ class Replicas:
         self._process, self._name = os.getpid(), token_hex(8)
         self._leads, self._numbers, self._serving = {}, count(1), None
 
+    async def _join(
+        self, key: str, name: str, look_up: Callable[[], Awaitable[_T | None]], wait_seconds: float
+    ) -> Lead | Following | _T:
+        leader = await self._board.claim(key, name)
+        if leader == name:
+            return await self._look_first(self._lead(key, name, takes_over=False), look_up)
+        ends, following = monotonic() + wait_seconds, self._follow(key, leader)
+        for seconds in waits():
+            patience = min(seconds, ends - monotonic())
+            if patience <= 0 or following.is_lost:
+                break
+            await self._ask(leader)
+            if await following.wait(patience):
+                return following
+            found = await _try(look_up)
+            if found is not None:
+                return found
+            leader = await self._board.claim(key, name)
+            if leader == name:
+                return await self._take_over(self._lead(key, name, takes_over=True), following, look_up)
+            if leader != following.leader:
+                following = self._follow(key, leader)
+        # Without a lease, so that nobody follows it.
+        return Lead(self._board, key, name, takes_over=True)
+
     def _lead(self, key: str, name: str, *, takes_over: bool) -> Lead:
         lead = self._leads[name] = Lead(self._board, key, name, takes_over=takes_over)
         loop = asyncio.get_running_loop()
@@ -127,16 +138,11 @@ class Replicas:
 
     async def _look_first(self, lead: Lead, look_up: Callable[[], Awaitable[_T | None]]) -> Lead | _T:
         """The lead, unless the entry was stored between the last look and the claim."""
-        found = None
-        try:
-            found = await _try(look_up)
-        except BaseException:
-            # Nobody gets this lead, so nobody would end it.
-            await self.end(lead)
-            raise
-        if found is not None:
-            await self.end(lead)
-        return lead if found is None else found
+        found = await _try(look_up)
+        if found is None:
+            return lead
+        await self.end(lead)
+        return found
 
     async def _take_over(
         self, lead: Lead, following: Following, look_up: Callable[[], Awaitable[_T | None]]

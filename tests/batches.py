@@ -12,21 +12,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from coo_middleware import COOMiddleware
-from coo_middleware.call import Call
-from coo_middleware.reply import Reply
-from coo_middleware.channels import Content
-from coo_middleware.core.batch import Batch, Rest, make_batch
 from coo_middleware.core.document import Document, Json
-from coo_middleware.core.exchange import Exchange
-from coo_middleware.core.plan import Target
-from coo_middleware.portions import Gathered, Shelf
 from tests.asgi import JSON_FIELD, KEY, Client, call, make_scope, read_all
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
-
-    from coo_middleware.core.entry import Entry
-    from coo_middleware.core.format import Route
 
 QUERY = "which one"
 
@@ -198,80 +188,6 @@ class Upstream:
         headers = [*self.headers, (b"content-length", b"%d" % len(content))]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
-
-
-class BatchCall(Call):
-    """A call that may have several inputs, of which some may be left to ask for."""
-
-    __slots__ = ("batch", "rest")
-
-    def __init__(self, call: Call, batch: Batch | None) -> None:
-        super().__init__(call._policy, batch.plan if batch else call.plan, call._headers, call.context, call._recorder)
-        self.batch = batch
-        self.rest: Rest | None = None
-        if batch is not None:
-            self.exchange = Exchange(batch.plan.format, batch.limit)  # type: ignore[misc]
-
-
-class PerInput(COOMiddleware):
-    """The middleware with requests of several inputs taken apart."""
-
-    def _prepare(self, route: Route, scope: Scope, content: Content) -> Call:
-        call = super()._prepare(route, scope, content)
-        target = Target(scope["raw_path"], scope["query_string"], tuple(scope["headers"]))
-        plan, parts = self._planner.plan_in_parts(route, target, content.body)
-        return BatchCall(call, make_batch(plan, parts))
-
-    async def _begin(self, route: Route, scope: Scope, content: Content) -> Call | None:
-        await self._open()
-        await content.read()
-        call = self._prepare(route, scope, content)
-        assert isinstance(call, BatchCall)
-        if call.batch is None:
-            entry = await self._look_up(call.plan)
-        else:
-            entry, call.rest = await Shelf(self._cache, self._recorder).look_up(call.batch, self._now())
-        call.find_reply(entry, self._cache.render(call.plan, entry) if entry else None, self._now())
-        return call
-
-    async def _serve(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
-        content = Content(receive, self.config.policy.max_request_bytes)
-        call = await self._begin(route, scope, content)
-        assert isinstance(call, BatchCall)
-        if call.reply is not None:
-            await self._reply(call, call.reply, send)
-        elif call.rest is None or not await self._serve_rest(call, call.rest, scope, content, send):
-            await self._share(call, scope, content, send)
-
-    async def _serve_rest(self, call: BatchCall, rest: Rest, scope: Scope, content: Content, send: Send) -> bool:
-        """Asks for what is left of a request; whether that answered it."""
-        gathered = Gathered(rest)
-        await self._share(BatchCall(call, rest.left), {**scope}, content, gathered.send)
-        messages = gathered.compose()
-        if messages is None:
-            content.replace(content.body)
-            return False
-        if messages[0]["status"] == 200:
-            Shelf(self._cache, self._recorder).settle(rest)
-        for message in messages:
-            await send(message)
-        return True
-
-    async def _share(self, call: Call, scope: Scope, content: Content, send: Send) -> None:
-        if not self._sharing.applies(call, content):
-            await self._forward(call, scope, content, send)
-            return
-        done = await self._sharing.answer(call, scope, content, send)
-        if isinstance(done, Reply):
-            await self._reply(call, done, send)
-        elif not done:
-            await self._forward(call, scope, content, send)
-
-    async def _store(self, call: Call, entry: Entry) -> None:
-        if isinstance(call, BatchCall) and call.batch is not None:
-            await Shelf(self._cache, self._recorder).store(call.batch, entry)
-        else:
-            await super()._store(call, entry)
 
 
 async def post(middleware: COOMiddleware, path: str, document: Document) -> Client:

@@ -28,13 +28,15 @@ if TYPE_CHECKING:
 
     from tests.asgi import Fields
 
-# The operator of a cache that is put to these tests: answers that say nothing live for an hour, fields in Vary are known.
-WORLD: Final = {
-    "policy": {"cache": {"ttl_seconds": 3600, "stale_if_error_seconds": 60, "key_headers": ["foo", "bar", "baz"]}}
-}
+# What the operator says here: silent answers live for an hour, and the fields that the suite varies are in the key.
+_CACHE: Final[dict[str, object]] = {"ttl_seconds": 3600, "key_headers": ["foo", "bar", "baz"]}
+SILENT: Final = {"policy": {"cache": _CACHE}}
+# And that a stale answer stands in for a failure, where the answer does not speak of that.
+WORLD: Final = {"policy": {"cache": {**_CACHE, "stale_if_error_seconds": 60}}}
 # What the suite's origin tells its client about itself.
 TOLD: Final = frozenset({b"server-request-count", b"client-request-count", b"server-now", b"request-numbers"})
 _CONTENT: Final = frozenset({b"content-type", b"content-length"})
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 def unwrap(app: ASGIApp) -> ASGIApp:
@@ -132,18 +134,15 @@ def _find(headers: Fields, name: bytes) -> bytes:
 
 def forward(base: str) -> ASGIApp:
     """An app that passes each request on to the server at `base`."""
-    client = httpx.AsyncClient(base_url=base, limits=httpx.Limits(max_keepalive_connections=0))
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
         url = httpx.URL(base).copy_with(raw_path=scope["raw_path"] + b"?" + scope["query_string"])
+        fields = [(name, value.strip()) for name, value in _without(scope["headers"], _FRAMING | {b"host"})]
         body = await read_all(receive)
-        headers = _without(scope["headers"], {b"host", b"content-length"})
-        request = client.build_request(scope["method"], url, headers=headers, content=body or None)
-        answer = await client.send(request, follow_redirects=False)
-        fields = [(name.lower(), value) for name, value in answer.headers.raw]
-        await _answer(send, answer.status_code, _without(fields, {b"content-length"}), answer.content)
+        async with httpx.AsyncClient() as client:
+            answer = await client.request(scope["method"], url, headers=fields, content=body or None)
+        headers = [(name.lower(), value) for name, value in answer.headers.raw]
+        await _answer(send, answer.status_code, _without(headers, _FRAMING), answer.content)
 
     return serve
 

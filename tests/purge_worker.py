@@ -37,7 +37,7 @@ def make_plan(number: int = 0) -> Plan:
 
 
 def make_entry(number: int = 0, generation: int = 0, tag: str = "docs") -> Entry:
-    named = ("openai", "key1", "gpt-5", "openai.chat", Shape(stream=False), None, (), b'{"choices":[]}', 0.0)
+    named = ("openai", "key1", "gpt-5", "openai.chat", Shape(stream=False), None, (), b'{"choices":[]}', 0.0, 0.0)
     return Entry(make_plan(number).digest, 1_700_000_000.0, 600.0, *named, generation, "", "caller", (tag,))
 
 

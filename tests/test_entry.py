@@ -48,7 +48,8 @@ entries = st.builds(
         st.tuples(st.sampled_from([b"Content-Type", b"content-language", b"x-other"]), st.binary(max_size=20))
     ).map(reused_fields),
     content=st.binary(),
-    grace=times,
+    stale_while_revalidate=times,
+    stale_if_error=times,
     generation=st.integers(0, 2**64 - 1),
     namespace=st.text(),
     caller=st.text(),
@@ -72,7 +73,7 @@ def framed(
 ) -> bytes:
     """A frame written by hand, as the module's docstring says that it is."""
     strings = (DIGEST, provider, b"key", b"model", b"chat", b"space", b"caller", b"one\ntwo", fields, b"{}")
-    head = struct.pack(">4sdddQ7qB", b"COO\x02", *times, 0.0, 7, *tokens, -1, -1, -1, -1, -1, flags)
+    head = struct.pack(">4s4dQ7qB", b"COO\x02", *times, 0.0, 0.0, 7, *tokens, -1, -1, -1, -1, -1, flags)
     return sealed(head + b"".join(struct.pack(">I", len(each)) + each for each in strings) + tail)
 
 
@@ -156,9 +157,9 @@ def test_frame_of_another_key_is_refused(digest: bytes) -> None:
         (framed(tail=struct.pack(">I", 0)), "lengths"),
         (sealed(framed()[: -16 - 1]), "lengths"),
         (sealed(framed()[: -16 - 4]), "missing"),
-        (sealed(framed()[:93]), "missing"),
-        (sealed(framed()[:92]), "not a whole frame"),
-        (sealed(framed()[:93] + b"\xff\xff\xff\xff" + framed()[97:-16]), "missing"),
+        (sealed(framed()[:101]), "missing"),
+        (sealed(framed()[:100]), "not a whole frame"),
+        (sealed(framed()[:101] + b"\xff\xff\xff\xff" + framed()[105:-16]), "missing"),
     ],
 )
 def test_whole_frame_that_makes_no_sense_is_refused(frame: bytes, reason: str) -> None:

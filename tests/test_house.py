@@ -35,6 +35,8 @@ FLOORS = {
     "coo_middleware.admin": 5,
     "coo_middleware.adoption": 4.3,
     "coo_middleware.outbox": 4,
+    "coo_middleware.backing": 4.1,
+    "coo_middleware.making": 4.3,
     "coo_middleware.reply": 4,
     "coo_middleware.board": 4,
     "coo_middleware.following": 4.1,

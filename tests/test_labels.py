@@ -31,7 +31,7 @@ OTHERS = ("namespace:a", "caller:", "model:m", "tag:m:8b", f"key:{DIGEST.hex()}"
 
 def make_entry(generation: int, tags: tuple[str, ...] = (), namespace: str = "") -> Entry:
     shape = Shape(stream=False)
-    named = ("openai", "key1", "m:8b", "openai.chat", shape, None, (), b"{}", 0.0)
+    named = ("openai", "key1", "m:8b", "openai.chat", shape, None, (), b"{}", 0.0, 0.0)
     return Entry(DIGEST, 1.0, 10.0, *named, generation, namespace, "c", tags)
 
 

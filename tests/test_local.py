@@ -29,7 +29,7 @@ def make_entry(name: str, content: bytes = b"value", model: str = "gpt-4o") -> E
         usage=Usage(1_000, 2_000),
         headers=((b"content-type", b"application/json; " + name.encode()), (b"content-language", name.encode())),
         content=content[:-1] + bytes([len(content) % 256]),
-        grace=float(len(name) + 20),
+        stale_if_error=float(len(name) + 20),
         generation=2**40 + hash(name),
         namespace=f"namespace-{name}",
         caller=f"caller-{name}",

@@ -139,7 +139,7 @@ class Load:
     """Fifty clients; no two requests are alike, so that each has to look in the store."""
 
     def __init__(self, middleware: COOMiddleware) -> None:
-        self.middleware, self.guard = middleware, cast("Guard", middleware._guarded)
+        self.middleware, self.guard = middleware, cast("Guard", middleware._backing.guarded)
         self.dice = random.Random(11)  # noqa: S311 -- no secret
         self.sent = self.failed = 0
 
@@ -171,7 +171,7 @@ class Load:
     async def settle(self) -> None:
         """Returns when the store has everything."""
         await self.middleware.drain()
-        while self.middleware._outbox:
+        while self.middleware._backing.outbox:
             await asyncio.sleep(PAUSE)
             await self.middleware.drain()
 

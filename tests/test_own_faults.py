@@ -185,7 +185,7 @@ async def test_a_store_that_is_gone_costs_no_request(
     await middleware.drain()
     faults = middleware.counts["store_errors"]
     store.mended = True
-    probe = cast("Guard", middleware._guarded)._probe
+    probe = cast("Guard", middleware._backing.guarded)._probe
     assert probe is not None
     await probe
     await middleware.drain()

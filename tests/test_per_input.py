@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from coo_middleware import StoreError
+from coo_middleware import COOMiddleware, StoreError
 from tests.asgi import JSON_FIELD, KEY, call, make_scope, total
-from tests.batches import DIALECTS, PerInput, Upstream, listed, post
+from tests.batches import DIALECTS, Upstream, listed, post
 
 if TYPE_CHECKING:
     from coo_middleware.core.document import Document, Json
@@ -19,13 +19,13 @@ NAMES = sorted(DIALECTS)
 INPUTS = ("input", "texts", "requests", "instances", "documents")
 
 
-def mount(name: str, **cache: object) -> tuple[PerInput, Upstream]:
+def mount(name: str, **cache: object) -> tuple[COOMiddleware, Upstream]:
     """A middleware before an upstream of a dialect."""
     upstream = Upstream(DIALECTS[name])
-    return PerInput(upstream, {"policy": {"cache": {"ttl_seconds": 60, **cache}}}), upstream
+    return COOMiddleware(upstream, {"policy": {"cache": {"ttl_seconds": 60, **cache}}}), upstream
 
 
-async def ask(middleware: PerInput, upstream: Upstream, texts: list[str]) -> tuple[Json, bytes, bytes]:
+async def ask(middleware: COOMiddleware, upstream: Upstream, texts: list[str]) -> tuple[Json, bytes, bytes]:
     """What a request for these inputs is answered, and what is said of the cache."""
     dialect = upstream.dialect
     client = await post(middleware, dialect.path, dialect.ask(texts))

@@ -233,7 +233,10 @@ def test_a_merged_entry_is_as_old_as_its_oldest_and_fresh_as_long_as_all() -> No
     batch = batch_of(dialect, ["a", "bb"])
     first, second = batch.take_apart(answered(batch, dialect, batch.document))
     merged = batch.merge(
-        {first.digest: replace(first, created=50.0, ttl=60.0, grace=5.0), second.digest: replace(second, grace=30.0)}
+        {
+            first.digest: replace(first, created=50.0, ttl=60.0, stale_if_error=5.0),
+            second.digest: replace(second, stale_if_error=30.0),
+        }
     )
 
     assert merged is not None

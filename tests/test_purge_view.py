@@ -55,7 +55,7 @@ def view(store: Elsewhere, clock: Clock) -> PurgeView:
 
 
 def make_entry(generation: int) -> Entry:
-    named = ("openai", "key1", "m", "openai.chat", Shape(stream=False), None, (), b"{}", 0.0)
+    named = ("openai", "key1", "m", "openai.chat", Shape(stream=False), None, (), b"{}", 0.0, 0.0)
     return Entry(b"d" * 32, 1.0, 10.0, *named, generation, "", "c", ("a",))
 
 

@@ -81,13 +81,14 @@ class Batch:
         if joined is None:
             return None
         created = min(map(_created, each))
-        ends = min(entry.created + entry.ttl for entry in each)
+        ends = min(map(_end, each))
         return replace(
             each[0],
             digest=self.plan.digest,
             created=created,
             ttl=ends - created,
-            grace=max(0.0, min(entry.created + entry.ttl + entry.grace for entry in each) - ends),
+            stale_while_revalidate=max(0.0, min(_end(entry) + entry.stale_while_revalidate for entry in each) - ends),
+            stale_if_error=max(0.0, min(_end(entry) + entry.stale_if_error for entry in each) - ends),
             usage=add_usage([entry.usage for entry in each]),
             content=vectors.write(joined),
         )
@@ -110,7 +111,7 @@ class Batch:
         return Rest(self, Batch(plan, self.portions, asked, tuple(left)), fresh)
 
     def _serves(self, entry: Entry, now: float) -> bool:
-        verdict = judge(entry, self.plan.directives, self.plan.policy, now)
+        verdict = judge(entry, self.plan.directives, now)
         return verdict.serves and verdict.fwd == "request"
 
 
@@ -160,6 +161,10 @@ def make_batch(plan: Plan, parts: Parts) -> Batch | None:
     fixed = [part for part in parts if not part[0].startswith(MEMBER)]
     digests = [digest_parts((*fixed, *make_member_parts(plan.format, policy, single))) for single in singles]
     return Batch(plan, portions, document, tuple(digests))
+
+
+def _end(entry: Entry) -> float:
+    return entry.created + entry.ttl
 
 
 def _created(entry: Entry) -> float:

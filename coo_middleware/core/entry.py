@@ -1,7 +1,7 @@
 """A stored response and its frame: versioned, checksummed, with bounds on every length, never a pickle.
 
-Frame, big-endian: magic and version `COO\\x02` · created (float64, seconds since 1970) · lifetime and grace (float64,
-seconds) · generation (uint64) · seven token counts in the order of Usage (int64, -1 unknown) · flags (1 streamed, 2
+Frame, big-endian: magic and version `COO\\x02` · created (float64, seconds since 1970) · lifetime and both times of
+grace (float64, seconds) · generation (uint64) · seven token counts in the order of Usage (int64, -1 unknown) · flags (1 streamed, 2
 usage asked for, 4 usage known, 8 estimated) · ten byte strings, each behind its length (uint32): digest, provider, key
 id, model, format, namespace, caller, tags (one a line), header fields, content · BLAKE2b-128 of all before.
 
@@ -21,7 +21,7 @@ from coo_middleware.core.shape import Shape
 
 _MAGIC: Final = b"COO\x02"
 _COUNTS: Final = 7
-_HEAD: Final = struct.Struct(f">4sdddQ{_COUNTS}qB")
+_HEAD: Final = struct.Struct(f">4s4dQ{_COUNTS}qB")
 _STREAM, _ASKED, _KNOWN, _ESTIMATED = 1, 2, 4, 8
 _LENGTH: Final = struct.Struct(">I")
 _STRINGS: Final = 10
@@ -43,7 +43,8 @@ class EntryError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A stored response. `digest` repeats its cache key; `created` is in seconds since 1970, `ttl` in seconds, and so
-    is `grace`: how long after that it may still answer where stale is better than nothing.
+    are `stale_while_revalidate` and `stale_if_error`: how long after that it may still answer while a new one is
+    fetched, and in place of a failure (RFC 5861).
 
     By `namespace`, `caller`, `model` and `tags` it can be purged; `generation` tells which purges it has outlived.
     """
@@ -59,11 +60,17 @@ class Entry:
     usage: Usage | None
     headers: Headers
     content: bytes
-    grace: float = 0.0
+    stale_while_revalidate: float = 0.0
+    stale_if_error: float = 0.0
     generation: int = 0
     namespace: str = ""
     caller: str = ""
     tags: tuple[str, ...] = ()
+
+    @property
+    def grace(self) -> float:
+        """How long after its lifetime it may be of use, in seconds."""
+        return max(self.stale_while_revalidate, self.stale_if_error)
 
     def age(self, now: float) -> int:
         """Whole seconds since it was created, never below 0 (RFC 9111 section 4.2.3)."""
@@ -80,7 +87,7 @@ def pack_entry(entry: Entry) -> bytes:
     fields = b"".join(name + b": " + value + b"\n" for name, value in entry.headers)
     names = (entry.provider, entry.key_id, entry.model, entry.format, entry.namespace, entry.caller)
     strings = (entry.digest, *names, "\n".join(entry.tags), fields, entry.content)
-    times = (entry.created, entry.ttl, entry.grace)
+    times = (entry.created, entry.ttl, entry.stale_while_revalidate, entry.stale_if_error)
     parts = [_HEAD.pack(_MAGIC, *times, entry.generation, *_counts(entry.usage), _flags(entry))]
     for string in strings:
         part = string.encode(errors="replace") if isinstance(string, str) else string
@@ -94,9 +101,9 @@ def unpack_entry(frame: bytes, digest: bytes) -> Entry:
     body, checksum = frame[:-_CHECKSUM_BYTES], frame[-_CHECKSUM_BYTES:]
     if not frame.startswith(_MAGIC) or len(body) < _HEAD.size or _checksum(body) != checksum:
         raise EntryError("not a whole frame of this version")
-    _, created, ttl, grace, generation, *counts, flags = _HEAD.unpack_from(body)
+    _, created, ttl, revalidate, error, generation, *counts, flags = _HEAD.unpack_from(body)
     # A comparison with NaN is false.
-    if not all(0 <= time < _LATEST for time in (created, ttl, grace)):
+    if not all(0 <= time < _LATEST for time in (created, ttl, revalidate, error)):
         raise EntryError("the times are out of range")
     found, *names, fields, content = _read_strings(body)
     if found != digest:
@@ -114,7 +121,8 @@ def unpack_entry(frame: bytes, digest: bytes) -> Entry:
         usage=_read_usage(counts, flags),
         headers=_read_fields(fields),
         content=content,
-        grace=grace,
+        stale_while_revalidate=revalidate,
+        stale_if_error=error,
         generation=generation,
         namespace=namespace,
         caller=caller,
@@ -128,7 +136,7 @@ def peek_entry(head: bytes) -> Entry | None:
     """
     if not head.startswith(_MAGIC) or len(head) < _HEAD.size:
         return None
-    _, created, ttl, grace, generation, *_, flags = _HEAD.unpack_from(head)
+    _, created, ttl, revalidate, error, generation, *_, flags = _HEAD.unpack_from(head)
     try:
         digest, *names = _read_strings(head, _NAMES)
         provider, key_id, model, name, namespace, caller, tags = map(_read_text, names)
@@ -136,7 +144,7 @@ def peek_entry(head: bytes) -> Entry | None:
         return None
     shape, marks = Shape(bool(flags & _STREAM), bool(flags & _ASKED)), _read_tags(tags)
     known = (digest, created, ttl, provider, key_id, model, name, shape)
-    return Entry(*known, None, (), b"", grace, generation, namespace, caller, marks)
+    return Entry(*known, None, (), b"", revalidate, error, generation, namespace, caller, marks)
 
 
 def _counts(usage: Usage | None) -> list[int]:

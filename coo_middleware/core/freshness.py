@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 if TYPE_CHECKING:
     from coo_middleware.core.directives import Directives
     from coo_middleware.core.entry import Entry
-    from coo_middleware.core.policy import CachePolicy
 
 Fwd: TypeAlias = Literal["miss", "stale", "request"]
 
@@ -28,7 +27,7 @@ class Verdict:
 UNUSABLE: Final = Verdict(serves=False, revalidates=False, spares=False, fwd="miss")
 
 
-def judge(entry: Entry, wishes: Directives, policy: CachePolicy, now: float) -> Verdict:
+def judge(entry: Entry, wishes: Directives, now: float) -> Verdict:
     """What `entry` is good for at `now`, in seconds since 1970.
 
     One from further ahead than it may live, as a wrong clock makes, is good for nothing: it would outlive its time. By
@@ -36,15 +35,15 @@ def judge(entry: Entry, wishes: Directives, policy: CachePolicy, now: float) -> 
     """
     age = now - entry.created
     staleness = age - entry.ttl
-    if age <= -entry.ttl or staleness >= max(entry.grace, 0.0):
+    if age <= -entry.ttl or staleness >= entry.grace:
         return UNUSABLE
-    errs = policy.stale_if_error_seconds if wishes.stale_if_error is None else wishes.stale_if_error
+    errs = entry.stale_if_error if wishes.stale_if_error is None else wishes.stale_if_error
     spares = errs > 0 and staleness < errs
     tolerated = wishes.max_age is None or age <= wishes.max_age
     if staleness < 0:
         lasts = wishes.min_fresh is None or -staleness >= wishes.min_fresh
         return Verdict(tolerated and lasts, revalidates=False, spares=spares, fwd="request")
-    within = staleness < policy.stale_while_revalidate_seconds
+    within = staleness < entry.stale_while_revalidate
     lenient = wishes.max_stale is not None and staleness <= wishes.max_stale
     serves = tolerated and wishes.min_fresh is None and (within or lenient)
     return Verdict(serves, revalidates=serves and within, spares=spares, fwd="stale")

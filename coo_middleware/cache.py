@@ -45,11 +45,12 @@ class Cache:
             if entry is not None and await self._purges.allows(entry):
                 return entry
             self._local.forget(plan.digest)
-        for name in self._sealer.names(plan.key):
-            entry = await self._fetch(name, plan.digest)
-            if entry is not None and await self._purges.allows(entry):
-                return entry
-        return None
+        return await self._look_in_store(plan)
+
+    async def look_beyond(self, plan: Plan) -> Entry | None:
+        """The same, from the store where that has a newer one than this process."""
+        await self._purges.refresh()
+        return await self._look_in_store(plan)
 
     async def begin(self) -> int:
         """The generation of the entry that a request makes which begins now: an answer that is under way while it is
@@ -86,6 +87,13 @@ class Cache:
         name = self._sealer.name(key)
         await self._store.set_cache(name, self._sealer.seal(pack_entry(entry), name.encode()), entry.ttl + entry.grace)
 
+    async def _look_in_store(self, plan: Plan) -> Entry | None:
+        for name in self._sealer.names(plan.key):
+            entry = await self._fetch(name, plan.digest)
+            if entry is not None and await self._purges.allows(entry):
+                return entry
+        return None
+
     async def _fetch(self, name: str, digest: bytes) -> Entry | None:
         local = self._local
         if local is None:
@@ -93,13 +101,13 @@ class Cache:
             return self._open(sealed, name, digest) if sealed else None
         asked = local.clock()
         found = await self._store.get_cache_with_ttl(name)
-        newer = local.get(digest)
-        if newer is not None:
-            # Made here while the store was asked.
-            return newer
+        known = local.get(digest)
         if found is None or not found[0]:
-            return None
+            return known
         entry = self._open(found[0], name, digest)
+        if known is not None and known.created >= entry.created:
+            # Made here while the store was asked.
+            return known
         if found[1] > 0 and not self._purges.purges.is_purged(entry):
             local.put(entry, found[1], asked)
         return entry

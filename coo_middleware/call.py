@@ -189,9 +189,15 @@ class Call:
         """Whether an answer with that header section may go to other requests with the same key."""
         return not self._refuse_early(headers)
 
-    def decodes_alike(self, other: Call) -> bool:
-        """Whether both clients take the same content codings."""
-        return _codings(self._headers) == _codings(other._headers)
+    @property
+    def codings(self) -> bytes:
+        """The content codings that the client takes, in its words."""
+        return b",".join(value for name, value in self._headers if name.lower() == b"accept-encoding")
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it is made to see what comes in place of a stored response."""
+        return self._tried is not None
 
     def finish_reply(self, reply: Reply) -> None:
         """Counts a reused response for the provider and key that once did the work; a refusal is nobody's."""
@@ -200,6 +206,10 @@ class Call:
             return
         self._adopt(reply.cache_status, reply.entry.provider, reply.entry.key_id)
         self._record(reply.cache_status, 200, reply.entry.usage, "", "hit")
+
+    def hear_out(self) -> None:
+        """What was answered is another process's to count and to store."""
+        self.answer = self._find_answer() if self.exchange.status else None
 
     def end(self) -> None:
         """The client has what it gets; the record may still have to wait for what the call cost."""
@@ -283,7 +293,3 @@ class Call:
 
 def _resize(asking: bytes | None, headers: Headers) -> tuple[bytes, Headers] | None:
     return None if asking is None else (asking, resize_fields(headers, len(asking)))
-
-
-def _codings(headers: Headers) -> list[bytes]:
-    return [value for name, value in headers if name.lower() == b"accept-encoding"]

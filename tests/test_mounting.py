@@ -55,7 +55,7 @@ class Diary(MemoryStore):
 def own_store(monkeypatch: pytest.MonkeyPatch) -> Diary:
     """The store that a middleware opens for itself."""
     store = Diary()
-    monkeypatch.setattr("coo_middleware.middleware.open_store", lambda _: store)
+    monkeypatch.setattr("coo_middleware.backing.open_store", lambda _: store)
     return store
 
 

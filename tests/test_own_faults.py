@@ -49,9 +49,10 @@ CALLS = [
     "coo_middleware.call.hit_fields",
     "coo_middleware.call.refuse_answer",
     "coo_middleware.call.classify_error",
-    "coo_middleware.call.reused_fields",
+    "coo_middleware.making.reused_fields",
+    "coo_middleware.middleware.make_batch",
     "coo_middleware.call.Record",
-    "coo_middleware.core.plan.Planner.plan",
+    "coo_middleware.core.plan.Planner.plan_in_parts",
     "coo_middleware.core.exchange.Exchange.start",
     "coo_middleware.core.rewriter.Rewriter.rewrite",
     "coo_middleware.core.exchange.Exchange.add",
@@ -179,7 +180,7 @@ async def test_a_store_that_is_gone_costs_no_request(
     """
     caplog.set_level("DEBUG")
     store = Broken()
-    monkeypatch.setattr("coo_middleware.middleware.open_store", lambda _: store)
+    monkeypatch.setattr("coo_middleware.backing.open_store", lambda _: store)
     middleware = COOMiddleware(Script(*answer(ANSWER)), {"storage": {"runtime": {"probe_seconds": 0.01}}})
     clients = [await again(middleware, ask(f"{CANARY} {turn}")) for turn in range(8)]
     await middleware.drain()
@@ -216,7 +217,7 @@ async def test_a_hit_that_cannot_be_counted_is_a_hit(monkeypatch: pytest.MonkeyP
 async def test_a_lifespan_survives_its_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """An app starts with a store that cannot be opened, and stops with one that cannot be closed."""
     store = Broken()
-    monkeypatch.setattr("coo_middleware.middleware.open_store", lambda _: store)
+    monkeypatch.setattr("coo_middleware.backing.open_store", lambda _: store)
     steps = [{"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}]
     app = Script(*steps)
     middleware = COOMiddleware(app)

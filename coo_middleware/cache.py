@@ -31,7 +31,7 @@ class Cache:
     def __init__(self, store: RuntimeStore, local_max_bytes: int, sealer: Sealer = _PLAIN) -> None:
         self._store: Final = store
         self._sealer: Final = sealer
-        self._purges: Final = PurgeView(store)
+        self._purges: Final = PurgeView(store, sealer.names)
         self._renditions: Final[LRUCache[tuple[bytes, float, Shape], bytes]] = LRUCache(local_max_bytes // 4, len)
         self._local: Final = LocalLevel(local_max_bytes) if local_max_bytes and not store.in_process else None
 
@@ -76,13 +76,13 @@ class Cache:
 
     def keep(self, entry: Entry) -> None:
         """Puts an entry that is about to be stored into the first level, where it will not outlive the stored one."""
-        if self._local is not None and not self._purges.purges.is_purged(entry):
+        if self._local is not None and not self._purges.is_purged(entry):
             self._local.put(entry, entry.ttl + entry.grace)
 
     async def store(self, key: str, entry: Entry) -> None:
         """Stores the entry for its lifetime, unless it was purged before it was complete. Raises StoreError."""
         await self._purges.refresh()
-        if self._purges.purges.is_purged(entry):
+        if self._purges.is_purged(entry):
             return
         name = self._sealer.name(key)
         await self._store.set_cache(name, self._sealer.seal(pack_entry(entry), name.encode()), entry.ttl + entry.grace)
@@ -108,7 +108,7 @@ class Cache:
         if known is not None and known.created >= entry.created:
             # Made here while the store was asked.
             return known
-        if found[1] > 0 and not self._purges.purges.is_purged(entry):
+        if found[1] > 0 and not self._purges.is_purged(entry):
             local.put(entry, found[1], asked)
         return entry
 

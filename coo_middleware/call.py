@@ -19,6 +19,7 @@ from coo_middleware.core.notice import (
     spare_fields,
 )
 from coo_middleware.core.record import CacheStatus, ErrorType, Record, classify_error
+from coo_middleware.core.steering import answer_wishes, effective_ttl
 from coo_middleware.core.storable import refuse_fields
 from coo_middleware.core.trial import TRIAL_FIELDS, Trial
 from coo_middleware.estimator import add_estimate
@@ -177,8 +178,8 @@ class Call:
         """What the answer to this request adds to a header section that begins with `status`."""
         if self._tried is not None:
             return TRIAL_FIELDS
-        keeps = self.plan.policy.mode != "observe"
-        stored = keeps and status == 200 and not self._refuse_early(headers) and not self.plan.directives.no_write
+        lives = effective_ttl(self.plan.policy, self.plan.directives, answer_wishes(headers), self.context.ttl) > 0
+        stored = lives and status == 200 and self.plan.policy.mode != "observe" and not self._refuse_early(headers)
         return forward_fields(self.plan, self.fwd, stored=stored)
 
     def tell_shared(self, headers: Headers, *, rewritten: bool) -> list[tuple[bytes, bytes]]:
@@ -209,7 +210,8 @@ class Call:
 
     def hear_out(self) -> None:
         """What was answered is another process's to count and to store."""
-        self.answer = self._find_answer() if self.exchange.status else None
+        answer = self._find_answer()
+        self.answer = answer if answer.status else None
 
     def end(self) -> None:
         """The client has what it gets; the record may still have to wait for what the call cost."""

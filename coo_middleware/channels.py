@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.core.coding import CodingError
 from coo_middleware.core.notice import add_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
-    from starlette.types import Message, Receive, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from coo_middleware.core.exchange import Exchange
     from coo_middleware.core.request import Headers
@@ -115,6 +116,20 @@ class Content:
             return False
         chunks.append(chunk)
         return bool(message.get("more_body", False))
+
+
+@contextmanager
+def asking(scope: Scope, content: Content, instead: tuple[bytes, Headers] | None) -> Iterator[None]:
+    """The app gets another content and header section `instead` of what came, where there is one."""
+    headers = scope.get("headers", ())
+    if instead is not None:
+        content.replace(instead[0])
+        scope["headers"] = instead[1]
+    try:
+        yield
+    finally:
+        if instead is not None:
+            scope["headers"] = headers
 
 
 class Watch:

@@ -68,7 +68,7 @@ def estimate_usage(count: Callable[[str], int], request: Document, answer: Itera
 def add_estimate(
     count: Callable[[str], int], request: bytes, answer: Answer, documents: Callable[[], Iterable[Document]]
 ) -> Answer:
-    """The answer to `request`, which has these documents, with an estimate of its usage where the provider told none."""
+    """The answer to `request`, made of these documents, with an estimate of its usage where the provider told none."""
     asked = read_json(request) if answer.outcome.usage is None and answer.status == 200 else None
     if not isinstance(asked, dict):
         return answer

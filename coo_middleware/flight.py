@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.channels import Watch
+from coo_middleware.channels import Watch, asking
 from coo_middleware.core.notice import add_fields
 from coo_middleware.flight_log import FlightLog
 from coo_middleware.follower import FollowError
+from coo_middleware.following import Following
+from coo_middleware.lead import Lead
+from coo_middleware.peers import relay, tell_end
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -30,10 +33,14 @@ class Flight:
 
     `readers` are sent its log, `waiters` its end in a shape of their own. The app's `send` waits for the fastest
     reader, as it would wait for its only client, never for a slower one, and for nobody when nobody reads.
+
+    One that `asks_peers` has the other replicas asked before the app; `calls_app` until the app is called after that is
+    False. It is the app's call again, with the others to follow its `lead`, or their answer, or the `found` entry.
     """
 
-    def __init__(self, flights: Flights, leader: Follower, *, joinable: bool) -> None:
+    def __init__(self, flights: Flights, leader: Follower, *, joinable: bool, asks_peers: bool) -> None:
         self._flights: Final = flights
+        self._asks_peers = asks_peers
         self._bound: Final = leader.call.plan.policy.max_entry_bytes
         self._attempts = self._reached = 0
         self._ended = 0.0
@@ -49,6 +56,8 @@ class Flight:
         self.error: BaseException | None = None
         self.trace: TracebackType | None = None
         self.entry: Entry | None = None
+        self.found: Entry | None = None
+        self.lead: Lead | None = None
         self.has_landed = self._is_abandoned = False
         self._launch(leader)
 
@@ -65,7 +74,7 @@ class Flight:
         if asked.stream != wanted.stream or (wanted.usage and not asked.usage):
             return False
         strips = self.log.rewrites and not wanted.usage
-        return strips or not self._is_coded() or call.decodes_alike(self.leader.call)
+        return strips or not self.log.is_coded or call.codings == self.leader.call.codings
 
     def tell_leader(self, message: Message, *, strips: bool) -> Message:
         """The start as the leader's client gets it."""
@@ -131,6 +140,7 @@ class Flight:
         leader.leads = True
         self._attempts += 1
         self.leader = leader
+        self.calls_app = not self._asks_peers
         self.watch = Watch(leader.call.exchange, self._flights.recorder)
         self.log = FlightLog(self.watch)
         # Not in this client's own task, which ends with it, but in its context.
@@ -141,32 +151,57 @@ class Flight:
 
     async def _run(self, leader: Follower) -> None:
         error: BaseException | None = None
-        scope, asking = leader.scope, leader.call.asking
-        headers = scope.get("headers", ())
         try:
-            if asking is not None:
-                leader.content.replace(asking[0])
-                scope["headers"] = asking[1]
-            await self._flights.app(scope, self._receive, self._send)
+            if self.calls_app or not await self._ask_peers(leader):
+                await self._call_app(leader)
         except BaseException as raised:
             error = raised
             if not isinstance(raised, Exception | asyncio.CancelledError):
                 raise
         finally:
-            if asking is not None:
-                scope["headers"] = headers
             self._end(leader, error)
+
+    async def _ask_peers(self, leader: Follower) -> bool:
+        """Whether the answer has come from another replica or from the store."""
+        self._asks_peers = False
+        source = await self._flights.ask_peers(leader.call)
+        if isinstance(source, Following):
+            return await self._relay(leader, source)
+        if isinstance(source, Lead):
+            self.lead = source
+            self._attempts = _MOST_ATTEMPTS if source.takes_over else self._attempts
+        else:
+            self.found = source
+        return self.found is not None
+
+    async def _relay(self, leader: Follower, following: Following) -> bool:
+        # Each client here shares another one's call, and is counted when it leaves, or is too late for that.
+        leader.leads, left = False, leader not in self.readers
+        came = await relay(following, leader.call, self._send)
+        if came and left and not leader.call.is_refresh:
+            self._served.append(leader)
+        return came
+
+    async def _call_app(self, leader: Follower) -> None:
+        self.calls_app = leader.leads = True
+        with asking(leader.scope, leader.content, leader.call.asking):
+            await self._flights.app(leader.scope, self._receive, self._send)
 
     def _end(self, leader: Follower, error: BaseException | None) -> None:
         disconnected = self._is_abandoned and not self.is_attended
-        entry = self._flights.finish(leader.call, error is not None, disconnected)
-        heir = next((each for each in self.readers if not each.leads and not each.call.spares()), None)
-        if error is not None and heir is not None and not self.log.end and self._attempts < _MOST_ATTEMPTS:
+        entry = self._flights.finish(leader.call, error is not None, disconnected) if self.calls_app else None
+        heir = self._find_heir()
+        if error is not None and heir is not None and not isinstance(error, FollowError):
             leader.error = error
             leader.wake.set()
             self.readers.pop(leader, None)
             self._launch(heir)
             return
+        if not self.calls_app:
+            self._flights.hear_out(leader.call)
+        if self.lead is not None:
+            is_last = self._attempts >= _MOST_ATTEMPTS and not isinstance(error, asyncio.CancelledError)
+            tell_end(self.lead, began=bool(self.log.end), final=is_last)
         self.error, self.entry, self.has_landed = error, entry, True
         self.trace = error.__traceback__ if error is not None else None
         if isinstance(error, Exception) and not self.is_attended:
@@ -175,6 +210,12 @@ class Flight:
         self._wake_all()
         self._settle_served()
         self._flights.land(self)
+
+    def _find_heir(self) -> Follower | None:
+        """Who leads another try when this one has failed."""
+        if self.log.end or self._attempts >= _MOST_ATTEMPTS:
+            return None
+        return next((each for each in self.readers if not each.leads and not each.call.spares()), None)
 
     def _check_end(self, task: asyncio.Task[None]) -> None:
         """A task that is cancelled before its first step has run nothing at all."""
@@ -195,6 +236,8 @@ class Flight:
             self._shed()
         self.log.append(message)
         self._close_door(message)
+        if self.lead is not None:
+            self._flights.tell_peers(self, self.lead, message)
         self._wake_all()
         if not self.readers:
             # An app that never waits would leave no turn to anybody else.
@@ -246,10 +289,6 @@ class Flight:
             each.error = FollowError("this client reads too slowly, or what came is not for it")
             each.wake.set()
             self.leave(each)
-
-    def _is_coded(self) -> bool:
-        headers = (self.log.start or {}).get("headers", ())
-        return any(name.lower() == b"content-encoding" for name, _ in headers)
 
     def _wake_all(self) -> None:
         for each in self.readers:

@@ -33,6 +33,12 @@ class FlightLog:
         return status if isinstance(status, int) else 0
 
     @property
+    def is_coded(self) -> bool:
+        """Whether the content has a coding."""
+        headers = (self.start or {}).get("headers", ())
+        return any(name.lower() == b"content-encoding" for name, _ in headers)
+
+    @property
     def is_odd(self) -> bool:
         """Whether something came that only the client it was meant for can make sense of."""
         return self._watch.is_odd

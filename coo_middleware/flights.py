@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 from coo_middleware.channels import LINGER_SECONDS
 from coo_middleware.flight import GRACE_SECONDS, Flight
+from coo_middleware.peers import asks_peers, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Message
 
     from coo_middleware.call import Call
     from coo_middleware.config import Policy
     from coo_middleware.core.entry import Entry
     from coo_middleware.follower import Follower
+    from coo_middleware.following import Following
+    from coo_middleware.lead import Lead
+    from coo_middleware.peers import Peers
     from coo_middleware.recorder import Recorder
 
 _CLOSING_SECONDS: Final = 10.0
@@ -25,7 +29,8 @@ _CLOSING_SECONDS: Final = 10.0
 class Flights:
     """All upstream calls in flight: by cache key those that others may join, and all that go on without a client.
 
-    `finish` settles a call and gives the entry to be stored, which `store` does.
+    `finish` settles a call and gives the entry to be stored, which `store` does. `peers` are the other replicas, None
+    where there can be none.
     """
 
     def __init__(
@@ -35,12 +40,14 @@ class Flights:
         recorder: Recorder,
         finish: Callable[[Call, bool, bool], Entry | None],
         store: Callable[[Call, Entry], Coroutine[object, object, None]],
+        peers: Peers | None = None,
     ) -> None:
         self.app: Final = app
         self.recorder: Final = recorder
         self.finish: Final = finish
         self._policy: Final = policy
         self._store: Final = store
+        self._peers: Final = peers
         self._loop: asyncio.AbstractEventLoop | None = None
         self._table: Final[dict[bytes, Flight]] = {}
         self._aloft: Final[set[Flight]] = set()
@@ -57,12 +64,14 @@ class Flights:
         flight.readers[follower] = None
         return flight
 
-    def lead(self, follower: Follower, *, joinable: bool) -> Flight:
-        """A new flight with the follower as its leader; `joinable` by equal requests, where they may share at all."""
+    def lead(self, follower: Follower, *, joinable: bool, asks: bool) -> Flight:
+        """A new flight with the follower as its leader; `joinable` by equal requests, where they may share at all, and
+        then, if it `asks`, with the other replicas asked first.
+        """
         self._adopt_loop()
         plan = follower.call.plan
         joinable = joinable and bool(plan.digest) and plan.policy.collapse and not plan.directives.no_store
-        flight = self._launch(follower, joinable=joinable)
+        flight = self._launch(follower, joinable=joinable, asks=asks)
         flight.readers[follower] = None
         return flight
 
@@ -71,14 +80,20 @@ class Flights:
         self._adopt_loop()
         if leader.call.plan.digest in self._table or len(self._unattended) >= self._policy.on_disconnect_max:
             return
-        self.let_go(self._launch(leader, joinable=True), gone=False)
+        self.let_go(self._launch(leader, joinable=True, asks=leader.call.plan.policy.collapse), gone=False)
+
+    async def ask_peers(self, call: Call) -> Lead | Following | Entry | None:
+        """Who has the answer, as Peers.join says."""
+        return None if self._peers is None else await self._peers.join(call)
 
     def let_go(self, flight: Flight, *, gone: bool, at_once: bool = False) -> None:
         """Nobody follows the flight now. It ends by itself within the configured bounds or is abandoned, and where its
         client is not `gone` or had all, only time counts.
         """
         seconds = self._policy.on_disconnect_seconds
-        if gone and (self._policy.on_disconnect == "cancel" or len(self._unattended) >= self._policy.on_disconnect_max):
+        if gone and not flight.calls_app:
+            seconds, at_once = 0.0, True
+        elif gone and self._is_cancelled() and not (flight.lead and flight.lead.is_followed):
             seconds = min(seconds, LINGER_SECONDS) if flight.is_delivered() else 0.0
         self._unattended.add(flight)
         if seconds:
@@ -92,6 +107,13 @@ class Flights:
         digest = flight.leader.call.plan.digest
         if self._table.get(digest) is flight:
             del self._table[digest]
+
+    def hear_out(self, call: Call) -> None:
+        """Notes what was answered to a call by another replica."""
+        try:
+            call.hear_out()
+        except Exception as error:
+            self.recorder.report("internal_errors", error)
 
     def settle_shared(self, call: Call, leader: Call, *, raised: bool, left: bool) -> None:
         """Counts a request that another one's call has served."""
@@ -107,8 +129,25 @@ class Flights:
         self._unattended.discard(flight)
         if flight.entry is None:
             self.withdraw(flight)
+            self.end_lead(flight)
         else:
             self.recorder.spawn(self._keep(flight, flight.entry))
+
+    def tell_peers(self, flight: Flight, lead: Lead, message: Message) -> None:
+        """Tells other replicas the app's next message, for as long as the answer is for them."""
+        try:
+            tell(lead, flight.leader.call, message, shared=flight.is_shareable)
+        except Exception as error:
+            self.recorder.report("internal_errors", error)
+            flight.is_shareable = False
+        if not flight.is_shareable:
+            self.end_lead(flight)
+
+    def end_lead(self, flight: Flight) -> None:
+        """Nobody in another replica may follow the flight from now on."""
+        lead, flight.lead = flight.lead, None
+        if lead is not None and self._peers is not None:
+            self.recorder.spawn(self._peers.end(lead))
 
     async def drain(self) -> None:
         """Returns when all flights have ended that nobody follows."""
@@ -128,8 +167,9 @@ class Flights:
         if late:
             await asyncio.wait(late, timeout=GRACE_SECONDS)
 
-    def _launch(self, leader: Follower, *, joinable: bool) -> Flight:
-        flight = Flight(self, leader, joinable=joinable)
+    def _launch(self, leader: Follower, *, joinable: bool, asks: bool) -> Flight:
+        asks = joinable and asks and self._peers is not None and asks_peers(leader.call)
+        flight = Flight(self, leader, joinable=joinable, asks_peers=asks)
         self._aloft.add(flight)
         if joinable:
             self._table[leader.call.plan.digest] = flight
@@ -140,6 +180,12 @@ class Flights:
             await self._store(flight.leader.call, entry)
         finally:
             self.withdraw(flight)
+            self.end_lead(flight)
+
+    def _is_cancelled(self) -> bool:
+        """Whether a call without a client is not to go on."""
+        policy = self._policy
+        return policy.on_disconnect == "cancel" or len(self._unattended) >= policy.on_disconnect_max
 
     def _tasks(self, flights: Iterable[Flight]) -> set[asyncio.Task[None]]:
         current = asyncio.current_task()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from coo_middleware.channels import Content
     from coo_middleware.flight import Flight
 
-Way: TypeAlias = Literal["answered", "spare", "entry", "again", "alone"]
+Way: TypeAlias = Literal["answered", "spare", "entry", "hit", "again", "alone"]
 
 
 class FollowError(RuntimeError):
@@ -28,7 +28,7 @@ class FollowError(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class Parting:
     """How a client left its flight: `answered`, or with what answers instead: a `spare` for an upstream that failed
-    with `status`, or the `entry` that was made. Or it must be forwarded after all: `again`, so that others may share
+    with `status`, or the `entry` that was made, or one that is a `hit`. Or it must be forwarded after all: `again`, so that others may share
     the call, or `alone`, since its answer is nobody else's.
     """
 
@@ -111,6 +111,8 @@ class Follower:
             return AGAIN
         if self.is_left:
             return ANSWERED
+        if flight.found is not None:
+            return Parting("hit", entry=flight.found)
         log = flight.log
         failed = self.error is not None or (flight.error is not None and not log.end)
         status = 0 if failed else log.status

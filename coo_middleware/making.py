@@ -22,7 +22,7 @@ def make_entry(plan: Plan, context: CooContext, answer: Answer, generation: int,
     )
     entry = Entry(
         digest=plan.digest,
-        created=now,
+        created=max(0.0, now - wishes.age),
         ttl=effective_ttl(policy, directives, wishes, context.ttl),
         provider=context.provider,
         key_id=context.key_id,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from coo_middleware.core.entry import Entry
+    from coo_middleware.core.labels import Names
 
 logger = logging.getLogger("coo_middleware")
 
@@ -28,12 +29,15 @@ _NEXT_SECONDS: Final = 0.5
 
 
 class PurgeView:
-    """The purges of `store`, as far as they are known here. `clock` never goes back."""
+    """The purges of `store`, as far as they are known here. `names` are those of a key in the store; `clock` never goes
+    back.
+    """
 
-    __slots__ = ("_clock", "_ends", "_is_instant", "_is_told", "_next", "_store", "_task", "purges")
+    __slots__ = ("_clock", "_ends", "_is_instant", "_is_told", "_names", "_next", "_store", "_task", "purges")
 
-    def __init__(self, store: RuntimeStore, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, store: RuntimeStore, names: Names, clock: Callable[[], float] = monotonic) -> None:
         self._store: Final = store
+        self._names: Final = names
         self._clock: Final = clock
         # Without a round trip the store is asked each time, unless it reads its purges from a response.
         self._is_instant: Final = store.in_process and type(store).get_purges is not RuntimeStore.get_purges
@@ -61,7 +65,11 @@ class PurgeView:
         """
         if entry.generation > self.purges.generation:
             await asyncio.wait([self._start()])
-        return not self.purges.is_purged(entry)
+        return not self.is_purged(entry)
+
+    def is_purged(self, entry: Entry) -> bool:
+        """Whether `entry` must not be reused, as far as is known."""
+        return self.purges.is_purged(entry, self._names)
 
     def _start(self) -> asyncio.Task[None]:
         loop = asyncio.get_running_loop()

@@ -42,6 +42,7 @@ async def purge(
     label, and StoreError; not where all is purged and it is only the count that fails.
     """
     check_labels(labels)
+    labels = [f"{kind}:{sealer.name(name)}" if kind == "key" else label for label, kind, name in map(_split, labels)]
     before = await store.get_purges(0)
     generation = None if dry_run else await store.purge(labels)
     if not count:
@@ -90,7 +91,13 @@ class _Census:
         if entry is None:
             self.unreadable += 1
         else:
-            self.matched += self._after.is_purged(entry) and not self._before.is_purged(entry)
+            names = self._sealer.names
+            self.matched += self._after.is_purged(entry, names) and not self._before.is_purged(entry, names)
+
+
+def _split(label: str) -> tuple[str, str, str]:
+    kind, _, name = label.partition(":")
+    return label, kind, name
 
 
 async def _count(census: _Census, generation: int | None) -> Purged:

@@ -56,7 +56,7 @@ class Sharing:
         joinable = True
         for turn in range(_MOST_SHARED + 1):
             make_follower = partial(Follower, call, scope, content)
-            boarded = self._board(make_follower, avoided, joinable=joinable, joins=turn < _MOST_SHARED)
+            boarded = self._board(make_follower, avoided, turn, joinable=joinable)
             if boarded is None:
                 break
             follower, avoided = boarded
@@ -77,12 +77,13 @@ class Sharing:
             self._recorder.report("internal_errors", error)
 
     def _board(
-        self, make_follower: Callable[[], Follower], avoided: Flight | None, *, joinable: bool, joins: bool
+        self, make_follower: Callable[[], Follower], avoided: Flight | None, turn: int, *, joinable: bool
     ) -> tuple[Follower, Flight] | None:
         try:
             follower = make_follower()
-            flight = self._flights.join(follower, avoided) if joinable and joins else None
-            return follower, flight or self._flights.lead(follower, joinable=joinable)
+            flight = self._flights.join(follower, avoided) if joinable and turn < _MOST_SHARED else None
+            # Whoever has waited for one call does not wait for another replica's.
+            return follower, flight or self._flights.lead(follower, joinable=joinable, asks=not turn)
         except Exception as error:
             self._recorder.report("internal_errors", error)
             return None
@@ -95,6 +96,9 @@ class Sharing:
             if parting.entry is None:
                 return None
             content = self._cache.render(call.plan, parting.entry)
+            if parting.way == "hit":
+                call.find_reply(parting.entry, content, self._now())
+                return call.reply
             return None if content is None else call.make_shared_reply(parting.entry, content)
         except Exception as error:
             self._recorder.report("internal_errors", error)

@@ -89,6 +89,23 @@ def test_the_handlers_ttl_wins() -> None:
     assert 3 == make_entry(call).ttl
 
 
+@pytest.mark.parametrize(
+    ("age", "created", "told"), [(b"4", 996.0, b"; stored"), (b"10", None, b""), (b"x", None, b"")]
+)
+def test_an_answer_is_as_old_as_it_says(age: bytes, created: float | None, told: bytes) -> None:
+    """What lay in another cache before is as much older, and with its lifetime over there is nothing to store."""
+    call, register = make_call()
+    headers = (JSON_FIELD, (b"Age", age))
+    status = call.announce(200, headers)[0]
+    call.exchange.start(200, headers)
+    call.exchange.add(ANSWER, more=False)
+    entry = call.finish(1000.0, raised=False, disconnected=False)
+
+    assert (b"cache-status", b"coo; fwd=miss" + told) == status
+    assert created == (entry.created if entry else None)
+    assert ("ttl" in register.records[0].stored) == (entry is None)
+
+
 def test_a_handlers_bypass_is_a_refusal() -> None:
     """What the handler keeps out is not given for storing, and is counted so."""
     call, register = make_call()

@@ -49,6 +49,7 @@ FLOORS = {
     "coo_middleware.flight_log": 4.5,
     "coo_middleware.follower": 4.7,
     "coo_middleware.flight": 4.7,
+    "coo_middleware.peers": 4.7,
     "coo_middleware.flights": 4.7,
     "coo_middleware.sharing": 4.8,
     "coo_middleware.storage_api": 5,

@@ -185,6 +185,23 @@ async def test_sealed_entries_are_counted_with_the_key(keys: Sequence[bytes], tm
     assert (18, 5) == (mixed.matched, mixed.unreadable)
 
 
+@pytest.mark.parametrize("keys", [[], KEYS[:1], KEYS])
+async def test_one_key_is_purged_by_its_name_in_the_store(keys: Sequence[bytes], tmp_path: Path) -> None:
+    """Also across a rotation; where entries are encrypted, the store learns no digest from the purge."""
+    path = tmp_path / "a.db"
+    async with SqliteStore(path=path) as store:
+        sealer, cache = Sealer(keys), Cache(store, 0, Sealer(keys))
+        await fill(store, 2, sealer)
+        await purge(store, sealer, [f"key:{make_plan(1).key}"])
+        found = [await cache.look_up(make_plan(number)) is not None for number in range(2)]
+        rotated = Cache(store, 0, Sealer([*KEYS[1:], *keys]) if keys else sealer)
+        later = [await rotated.look_up(make_plan(number)) is not None for number in range(2)]
+    dump = b"".join(each.read_bytes() for each in tmp_path.iterdir())
+
+    assert [[True, False]] * 2 == [found, later]
+    assert (make_plan(1).digest.hex().encode() in dump) == (not keys)
+
+
 async def test_many_pages_are_counted(tmp_path: Path) -> None:
     """In memory and in a database, more than a page holds."""
     async with SqliteStore(path=tmp_path / "a.db") as database, MemoryStore() as memory:

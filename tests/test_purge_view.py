@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from coo_middleware.core.entry import Entry
+from coo_middleware.core.sealing import Sealer
 from coo_middleware.core.shape import Shape
 from coo_middleware.purge_view import LONGEST_SECONDS, PurgeView
 from coo_middleware.stores import StoreAwayError, StoreError
@@ -51,7 +52,7 @@ def store() -> Elsewhere:
 
 @pytest.fixture
 def view(store: Elsewhere, clock: Clock) -> PurgeView:
-    return PurgeView(store, clock)
+    return PurgeView(store, Sealer().names, clock)
 
 
 def make_entry(generation: int) -> Entry:
@@ -68,7 +69,7 @@ async def settle() -> None:
 async def test_a_store_in_the_process_is_asked_each_time(clock: Clock) -> None:
     """A purge there counts with the next look-up."""
     store = MemoryStore()
-    view = PurgeView(store, clock)
+    view = PurgeView(store, Sealer().names, clock)
     for _ in range(2):
         generation = await store.purge(["tag:a"])
         await view.refresh()

@@ -173,10 +173,14 @@ async def test_lease_lasts_as_long_as_the_lead(pair: Pair) -> None:
 
 async def test_lead_that_nobody_gets_is_given_up(pair: Pair) -> None:
     """When the caller is cancelled while the entry is looked for, the key is free at once."""
-    joining = asyncio.create_task(pair.first.join("key", partial(asyncio.sleep, 30), WAIT))
-    while "probe" == await pair.stores[1].claim("key", "probe", 1):
-        await pair.stores[1].release("key", "probe")
-        await asyncio.sleep(0.01)
+    looking = asyncio.Event()
+
+    async def look() -> None:
+        looking.set()
+        await asyncio.Event().wait()
+
+    joining = asyncio.create_task(pair.first.join("key", look, WAIT))
+    await asyncio.wait_for(looking.wait(), WAIT)
     joining.cancel()
     await asyncio.wait([joining])
 

@@ -338,11 +338,34 @@ def test_any_answer_is_read(headers: list[tuple[bytes, bytes]]) -> None:
         (Directives(no_write=True), AnswerWishes(), None, 0),
         (Directives(), AnswerWishes(no_store=True), 800.0, 0),
         (Directives(no_cache=True, max_age=0), AnswerWishes(), None, 100),
+        (Directives(), AnswerWishes(age=99), None, 100),
+        (Directives(), AnswerWishes(age=100), None, 0),
+        (Directives(), AnswerWishes(ttl=900, age=100), None, 900),
+        (Directives(ttl=50), AnswerWishes(ttl=900, age=100), None, 0),
     ],
 )
 def test_lifetime_is_agreed_on(wishes: Directives, answer: AnswerWishes, handler: float | None, ttl: float) -> None:
     """The handler's lifetime counts before the answer's, that before the policy's; a request shortens any of them."""
     assert ttl == effective_ttl(POLICY, wishes, answer, handler)
+
+
+@pytest.mark.parametrize(
+    ("values", "age"),
+    [
+        ([b"30"], 30.0),
+        ([b" 030 "], 30.0),
+        ([b"9" * 30], 2.0**31),
+        *(([value], float("inf")) for value in (b"", b"-1", b"1.0", b"a", b"0, 0", b"7;a=b", b"\xb2")),
+        ([b"0", b"0"], float("inf")),
+    ],
+)
+@pytest.mark.parametrize("others", [[], [(b"coo-cache-control", b"max-age=9")], [(b"cache-control", b"private")]])
+def test_an_answer_has_its_age(values: list[bytes], age: float, others: list[tuple[bytes, bytes]]) -> None:
+    """One whole number is how many seconds old an answer was when it came, and whatever else is said is too old."""
+    told = answer_wishes([*others, *((b"Age", value) for value in values)])
+
+    assert age == told.age
+    assert answer_wishes(others) == replace(told, age=0.0)
 
 
 def test_grace_is_agreed_on() -> None:

@@ -1,9 +1,10 @@
 """A stored response and its frame: versioned, checksummed, with bounds on every length, never a pickle.
 
 Frame, big-endian: magic and version `COO\\x02` · created (float64, seconds since 1970) · lifetime and both times of
-grace (float64, seconds) · generation (uint64) · seven token counts in the order of Usage (int64, -1 unknown) · flags (1 streamed, 2
-usage asked for, 4 usage known, 8 estimated) · ten byte strings, each behind its length (uint32): digest, provider, key
-id, model, format, namespace, caller, tags (one a line), header fields, content · BLAKE2b-128 of all before.
+grace (float64, seconds) · generation (uint64) · seven token counts in the order of Usage (int64, -1 unknown) · flags
+(1 streamed, 2 usage asked for, 4 usage known, 8 estimated) · ten byte strings, each behind its length (uint32): digest,
+provider, key id, model, format, namespace, caller, tags (one a line), header fields, content · BLAKE2b-128 of all
+before.
 
 The checksum proves that a frame is whole, not who wrote it: one whose insides make no sense is refused all the same.
 """

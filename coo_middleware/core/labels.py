@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from coo_middleware.core.document import Json
     from coo_middleware.core.entry import Entry
@@ -26,6 +26,12 @@ START_BITS: Final = 32
 _SPACING: Final = 2**20
 
 _LONGEST_NAME: Final = 256
+
+Names: TypeAlias = "Callable[[str], Iterable[str]]"
+
+
+def _bare(key: str) -> tuple[str, ...]:
+    return (key,)
 
 
 class LabelError(ValueError):
@@ -42,14 +48,15 @@ class Purges:
     floor: int = 0
     labels: Mapping[str, int] = field(default_factory=dict)
 
-    def is_purged(self, entry: Entry) -> bool:
-        """Whether `entry` must not be reused. One from a later generation than any that is known is of a sequence that
-        was lost, and nobody can tell what was purged since.
+    def is_purged(self, entry: Entry, names: Names = _bare) -> bool:
+        """Whether `entry` must not be reused; `names` are those of `labels_of`. One from a later generation than any
+        that is known is of a sequence that was lost, and nobody can tell what was purged since.
         """
         if not self.floor <= entry.generation <= self.generation:
             return True
         # Most of the time nothing was purged that anything in here still could have.
-        return bool(self.labels) and any(self.labels.get(each, 0) > entry.generation for each in labels_of(entry))
+        labels = labels_of(entry, names) if self.labels else ()
+        return any(self.labels.get(label, 0) > entry.generation for label in labels)
 
     def purge(self, labels: Collection[str]) -> Purges:
         """After one more purge. Beyond MOST_LABELS the labels that were purged longest ago become a purge of everything
@@ -101,13 +108,15 @@ def read_purges(document: Json) -> Purges:
     raise ValueError("purges: must be an object of generation, floor and labels, the numbers whole")
 
 
-def labels_of(entry: Entry) -> tuple[str, ...]:
-    """All labels under which `entry` can be purged but ALL; its key is what Plan.key is."""
+def labels_of(entry: Entry, names: Names = _bare) -> tuple[str, ...]:
+    """All labels under which `entry` can be purged but ALL; its key is what Plan.key is, by all the `names` under which
+    it may lie in the store.
+    """
     return (
         f"namespace:{entry.namespace}",
         f"caller:{entry.caller}",
         f"model:{entry.model}",
-        f"key:1{entry.digest.hex()}",
+        *(f"key:{name}" for name in names(f"1{entry.digest.hex()}")),
         *(f"tag:{tag}" for tag in entry.tags),
     )
 

@@ -81,7 +81,8 @@ def add_fields(
 ) -> list[tuple[bytes, bytes]]:
     """The app's header section with ours behind it (RFC 9211 section 2: the nearest cache comes last).
 
-    A forged `x-coo-cache` goes, and so does what the app told us alone; `Content-Length` and `Content-Encoding` go when the content is `rewritten`.
+    A forged `x-coo-cache` goes, and so does what the app told us alone; `Content-Length` and `Content-Encoding` go when
+    the content is `rewritten`.
     """
     dropped = _CODED if rewritten else _SPOKEN
     return [*(field for field in headers if field[0].lower() not in dropped), *fields]

@@ -104,7 +104,11 @@ BYPASSES: Final = _table(
 REFUSALS: Final = _table(
     ("no-store", "The request or the answer says Cache-Control: no-store.", "Have whichever says it leave it out."),
     ("no-write", "The request asks for nothing to be stored.", "Look at its x-coo-cache, x-coo-ttl and x-coo-tags."),
-    ("ttl", "Its lifetime is nothing.", "Look at its Coo-Cache-Control, x-coo-ttl, and the handler's CooContext.ttl."),
+    (
+        "ttl",
+        "Its lifetime is nothing, or was over when it came.",
+        "Look at its Coo-Cache-Control and its Age, at x-coo-ttl, and at the handler's CooContext.ttl.",
+    ),
     (
         "vary",
         "The answer varies by a request field that is no part of the key.",

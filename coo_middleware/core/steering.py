@@ -37,7 +37,7 @@ _MODES: Final = {
 class AnswerWishes:
     """What the app says of its answer, all times in seconds, None where it leaves them to the policy.
 
-    `private`: it may be stored for its own caller only.
+    `private`: it may be stored for its own caller only. `age`: so old it was when it came.
     """
 
     ttl: float | None = None
@@ -46,6 +46,7 @@ class AnswerWishes:
     stale_while_revalidate: float | None = None
     stale_if_error: float | None = None
     tags: tuple[str, ...] = ()
+    age: float = 0.0
 
 
 def read_wishes(fields: Iterable[tuple[bytes, bytes]], policy: CachePolicy) -> Directives:
@@ -65,31 +66,24 @@ def read_wishes(fields: Iterable[tuple[bytes, bytes]], policy: CachePolicy) -> D
 
 def answer_wishes(headers: Headers) -> AnswerWishes:
     """What `Coo-Cache-Control` says, a targeted field (RFC 9213): where it is there, Cache-Control is not for us. Of
-    Cache-Control itself only what forbids counts, since freshness is the policy's own.
+    Cache-Control itself only what forbids counts, since freshness is the policy's own. `Age` counts either way.
     """
-    targeted = b", ".join(_values(headers, TARGETED))
-    if targeted.strip(b" \t,"):
-        return _read_targeted(targeted)
-    names: set[str] = set()
-    for value in _values(headers, b"cache-control"):
-        told = split_directives(value)
-        if told is None:
-            return AnswerWishes(no_store=True)
-        names |= told.keys()
-    grace = _forbidden_grace(names)
-    return AnswerWishes(None, "no-store" in names, "private" in names, grace, grace)
+    targeted, ages = b", ".join(_values(headers, TARGETED)), _values(headers, b"age")
+    told = _read_targeted(targeted) if targeted.strip(b" \t,") else _read_control(_values(headers, b"cache-control"))
+    return replace(told, age=_age(ages)) if ages else told
 
 
 def effective_ttl(policy: CachePolicy, wishes: Directives, answer: AnswerWishes, ttl: float | None) -> float:
-    """The freshness lifetime of an answer in seconds, 0 where it must not be stored. `ttl` is the handler's, which
-    counts before the answer's own; either may be shortened by the request.
+    """The freshness lifetime of an answer in seconds, its age when it came included; 0 where it must not be stored, or
+    is no longer fresh. `ttl` is the handler's, which counts before the answer's own; either may be shortened by the
+    request.
     """
     if wishes.no_store or wishes.no_write or answer.no_store:
         return 0.0
     told = answer.ttl if ttl is None else ttl
-    if wishes.ttl is None:
-        return policy.ttl_seconds if told is None else told
-    return wishes.ttl if told is None else min(told, wishes.ttl)
+    known = [seconds for seconds in (told, wishes.ttl) if seconds is not None]
+    lifetime = min(known, default=policy.ttl_seconds)
+    return lifetime if lifetime > answer.age else 0.0
 
 
 def effective_grace(
@@ -171,6 +165,17 @@ _READERS: Final[dict[str, Reader]] = {
 }
 
 
+def _read_control(values: Iterable[bytes]) -> AnswerWishes:
+    names: set[str] = set()
+    for value in values:
+        told = split_directives(value)
+        if told is None:
+            return AnswerWishes(no_store=True)
+        names |= told.keys()
+    grace = _forbidden_grace(names)
+    return AnswerWishes(None, "no-store" in names, "private" in names, grace, grace)
+
+
 def _read_targeted(value: bytes) -> AnswerWishes:
     members = parse_dictionary(value)
     if members is None:
@@ -192,6 +197,12 @@ def _read_targeted(value: bytes) -> AnswerWishes:
 def _forbidden_grace(names: set[str]) -> float | None:
     """RFC 9111 section 5.2.2.2: what must be revalidated is never reused stale."""
     return None if names.isdisjoint({"must-revalidate", "proxy-revalidate"}) else 0.0
+
+
+def _age(values: Sequence[bytes]) -> float:
+    """How old an answer is that says so other than in one whole number, nobody knows."""
+    seconds = read_seconds(values[0].decode("latin-1").strip(" \t")) if len(values) == 1 else None
+    return float("inf") if seconds is None else seconds
 
 
 def _time(members: dict[str, Item], name: str) -> float | None:

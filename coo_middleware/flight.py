@@ -11,7 +11,7 @@ from coo_middleware.flight_log import FlightLog
 from coo_middleware.follower import FollowError
 from coo_middleware.following import Following
 from coo_middleware.lead import Lead
-from coo_middleware.peers import relay, tell_end
+from coo_middleware.peers import relay
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,8 +34,8 @@ class Flight:
     `readers` are sent its log, `waiters` its end in a shape of their own. The app's `send` waits for the fastest
     reader, as it would wait for its only client, never for a slower one, and for nobody when nobody reads.
 
-    One that `asks_peers` has the other replicas asked before the app; `calls_app` until the app is called after that is
-    False. It is the app's call again, with the others to follow its `lead`, or their answer, or the `found` entry.
+    One that `asks_peers` has the other replicas asked first: then it `calls_app` and has the `lead` that they follow,
+    or has another one's answer, or the `found` entry.
     """
 
     def __init__(self, flights: Flights, leader: Follower, *, joinable: bool, asks_peers: bool) -> None:
@@ -164,7 +164,7 @@ class Flight:
     async def _ask_peers(self, leader: Follower) -> bool:
         """Whether the answer has come from another replica or from the store."""
         self._asks_peers = False
-        source = await self._flights.ask_peers(leader.call)
+        source = await self._flights.peers.join(leader.call)
         if isinstance(source, Following):
             return await self._relay(leader, source)
         if isinstance(source, Lead):
@@ -189,19 +189,14 @@ class Flight:
 
     def _end(self, leader: Follower, error: BaseException | None) -> None:
         disconnected = self._is_abandoned and not self.is_attended
-        entry = self._flights.finish(leader.call, error is not None, disconnected) if self.calls_app else None
-        heir = self._find_heir()
-        if error is not None and heir is not None and not isinstance(error, FollowError):
+        raised, heir = error is not None, self._find_heir()
+        entry = self._flights.settle(leader.call, asked=self.calls_app, raised=raised, disconnected=disconnected)
+        if raised and heir is not None and not isinstance(error, FollowError):
             leader.error = error
             leader.wake.set()
             self.readers.pop(leader, None)
             self._launch(heir)
             return
-        if not self.calls_app:
-            self._flights.hear_out(leader.call)
-        if self.lead is not None:
-            is_last = self._attempts >= _MOST_ATTEMPTS and not isinstance(error, asyncio.CancelledError)
-            tell_end(self.lead, began=bool(self.log.end), final=is_last)
         self.error, self.entry, self.has_landed = error, entry, True
         self.trace = error.__traceback__ if error is not None else None
         if isinstance(error, Exception) and not self.is_attended:
@@ -209,7 +204,7 @@ class Flight:
             self._flights.recorder.report("unattended_errors", error)
         self._wake_all()
         self._settle_served()
-        self._flights.land(self)
+        self._flights.land(self, final=self._attempts >= _MOST_ATTEMPTS)
 
     def _find_heir(self) -> Follower | None:
         """Who leads another try when this one has failed."""

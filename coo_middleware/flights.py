@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from coo_middleware.channels import LINGER_SECONDS
 from coo_middleware.flight import GRACE_SECONDS, Flight
-from coo_middleware.peers import asks_peers, tell
+from coo_middleware.peers import tell, tell_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from coo_middleware.config import Policy
     from coo_middleware.core.entry import Entry
     from coo_middleware.follower import Follower
-    from coo_middleware.following import Following
     from coo_middleware.lead import Lead
     from coo_middleware.peers import Peers
     from coo_middleware.recorder import Recorder
@@ -29,8 +28,7 @@ _CLOSING_SECONDS: Final = 10.0
 class Flights:
     """All upstream calls in flight: by cache key those that others may join, and all that go on without a client.
 
-    `finish` settles a call and gives the entry to be stored, which `store` does. `peers` are the other replicas, None
-    where there can be none.
+    `finish` settles a call and gives the entry to be stored, which `store` does. `peers` are the other replicas.
     """
 
     def __init__(
@@ -40,14 +38,15 @@ class Flights:
         recorder: Recorder,
         finish: Callable[[Call, bool, bool], Entry | None],
         store: Callable[[Call, Entry], Coroutine[object, object, None]],
-        peers: Peers | None = None,
+        *,
+        peers: Peers,
     ) -> None:
         self.app: Final = app
         self.recorder: Final = recorder
-        self.finish: Final = finish
+        self._finish: Final = finish
         self._policy: Final = policy
         self._store: Final = store
-        self._peers: Final = peers
+        self.peers: Final = peers
         self._loop: asyncio.AbstractEventLoop | None = None
         self._table: Final[dict[bytes, Flight]] = {}
         self._aloft: Final[set[Flight]] = set()
@@ -82,10 +81,6 @@ class Flights:
             return
         self.let_go(self._launch(leader, joinable=True, asks=leader.call.plan.policy.collapse), gone=False)
 
-    async def ask_peers(self, call: Call) -> Lead | Following | Entry | None:
-        """Who has the answer, as Peers.join says."""
-        return None if self._peers is None else await self._peers.join(call)
-
     def let_go(self, flight: Flight, *, gone: bool, at_once: bool = False) -> None:
         """Nobody follows the flight now. It ends by itself within the configured bounds or is abandoned, and where its
         client is not `gone` or had all, only time counts.
@@ -108,12 +103,17 @@ class Flights:
         if self._table.get(digest) is flight:
             del self._table[digest]
 
-    def hear_out(self, call: Call) -> None:
-        """Notes what was answered to a call by another replica."""
+    def settle(self, call: Call, *, asked: bool, raised: bool, disconnected: bool) -> Entry | None:
+        """Counts a call that has ended, and gives the entry to store; where the app was not `asked`, that is another
+        replica's.
+        """
+        if asked:
+            return self._finish(call, raised, disconnected)
         try:
             call.hear_out()
         except Exception as error:
             self.recorder.report("internal_errors", error)
+        return None
 
     def settle_shared(self, call: Call, leader: Call, *, raised: bool, left: bool) -> None:
         """Counts a request that another one's call has served."""
@@ -122,11 +122,16 @@ class Flights:
         except Exception as error:
             self.recorder.report("internal_errors", error)
 
-    def land(self, flight: Flight) -> None:
-        """The flight has ended; it can be joined until its response is stored."""
+    def land(self, flight: Flight, *, final: bool) -> None:
+        """The flight has ended; it can be joined until its response is stored. A failure that is `final` is that of all
+        replicas.
+        """
         flight.stay()
         self._aloft.discard(flight)
         self._unattended.discard(flight)
+        if flight.lead is not None:
+            final = final and not isinstance(flight.error, asyncio.CancelledError)
+            tell_end(flight.lead, began=bool(flight.log.end), final=final)
         if flight.entry is None:
             self.withdraw(flight)
             self.end_lead(flight)
@@ -146,8 +151,8 @@ class Flights:
     def end_lead(self, flight: Flight) -> None:
         """Nobody in another replica may follow the flight from now on."""
         lead, flight.lead = flight.lead, None
-        if lead is not None and self._peers is not None:
-            self.recorder.spawn(self._peers.end(lead))
+        if lead is not None:
+            self.recorder.spawn(self.peers.end(lead))
 
     async def drain(self) -> None:
         """Returns when all flights have ended that nobody follows."""
@@ -168,7 +173,7 @@ class Flights:
             await asyncio.wait(late, timeout=GRACE_SECONDS)
 
     def _launch(self, leader: Follower, *, joinable: bool, asks: bool) -> Flight:
-        asks = joinable and asks and self._peers is not None and asks_peers(leader.call)
+        asks = joinable and asks and self.peers.may_answer(leader.call)
         flight = Flight(self, leader, joinable=joinable, asks_peers=asks)
         self._aloft.add(flight)
         if joinable:

@@ -28,8 +28,8 @@ class FollowError(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class Parting:
     """How a client left its flight: `answered`, or with what answers instead: a `spare` for an upstream that failed
-    with `status`, or the `entry` that was made, or one that is a `hit`. Or it must be forwarded after all: `again`, so that others may share
-    the call, or `alone`, since its answer is nobody else's.
+    with `status`, or the `entry` that was made, or one that is a `hit`. Or it must be forwarded after all: `again`, so
+    that others may share the call, or `alone`, since its answer is nobody else's.
     """
 
     way: Way

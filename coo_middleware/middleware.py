@@ -11,7 +11,7 @@ from coo_middleware.at_rest import open_sealer
 from coo_middleware.backing import Backing
 from coo_middleware.cache import Cache
 from coo_middleware.call import Call
-from coo_middleware.channels import Content, Watch, Watcher
+from coo_middleware.channels import Content, Watch, Watcher, asking
 from coo_middleware.config import Config, make_config
 from coo_middleware.context import CooContext
 from coo_middleware.core.batch import make_batch
@@ -21,6 +21,7 @@ from coo_middleware.estimator import open_estimator
 from coo_middleware.explainer import open_planner
 from coo_middleware.flights import Flights
 from coo_middleware.formats.router import Router
+from coo_middleware.peers import Peers, open_replicas
 from coo_middleware.portions import Gathered, Shelf
 from coo_middleware.recorder import Recorder
 from coo_middleware.reply import Reply
@@ -65,14 +66,19 @@ class COOMiddleware:
         self._backing: Final = Backing(store, self.config.storage.runtime)
         self.store: Final = self._backing.store
         policy = self.config.policy
-        self._cache: Final = Cache(self._backing.guarded, policy.cache.local_max_bytes, open_sealer(self.config))
+        sealer = open_sealer(self.config)
+        self._cache: Final = Cache(self._backing.guarded, policy.cache.local_max_bytes, sealer)
         self._router: Final = Router(policy.routes)
         self._planner: Final = open_planner(policy)
         self._adoption: Final = Adoption()
         self._recorder: Final = Recorder(self._backing.outbox, policy.metrics, on_record)
-        self._flights: Final = Flights(self._run_app, policy, self._recorder, self._finish, self._store)
-        self._sharing: Final = Sharing(self._flights, policy, self._cache, self._recorder, self._tell_time)
         self._shelf: Final = Shelf(self._cache, self._recorder)
+        replicas = open_replicas(self._backing.guarded, policy.cache, sealer)
+        self._peers: Final = Peers(replicas, self._cache, self._shelf, self._recorder, self._tell_time)
+        self._flights: Final = Flights(
+            self._run_app, policy, self._recorder, self._finish, self._store, peers=self._peers
+        )
+        self._sharing: Final = Sharing(self._flights, policy, self._cache, self._recorder, self._tell_time)
         self._count: Final = open_estimator(policy.metrics.estimate_tokens)
         self._now = time.time
 
@@ -93,6 +99,7 @@ class COOMiddleware:
         await self._flights.close()
         await self.drain()
         try:
+            await self._peers.close()
             await self._backing.close()
         except Exception as error:
             self._recorder.report("store_errors", error)
@@ -247,24 +254,19 @@ class COOMiddleware:
             self._recorder.report("internal_errors", error)
 
     async def _forward(self, call: Call, scope: Scope, content: Content, send: Send) -> None:
-        headers = scope.get("headers", ())
-        if call.asking is not None:
-            asking, scope["headers"] = call.asking
-            content.replace(asking)
         content.is_delivered = call.exchange.is_delivered
         watch = Watch(call.exchange, self._recorder)
         watcher = Watcher(watch, call.announce, send, strips=call.asking is not None)
         raised = True
         try:
-            await self.app(scope, content.receive, watcher.send)
+            with asking(scope, content, call.asking):
+                await self.app(scope, content.receive, watcher.send)
             raised = False
         except asyncio.CancelledError:
             # Whoever cancels a request has given its client up.
             watcher.is_disconnected = True
             raise
         finally:
-            if call.asking is not None:
-                scope["headers"] = headers
             entry = self._finish(call, raised, content.is_disconnected or watcher.is_disconnected)
             if entry is not None:
                 self._recorder.spawn(self._store(call, entry))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from coo_middleware.core.freshness import judge
 from coo_middleware.core.progress import End, Start
-from coo_middleware.following import LeaderLostError
 from coo_middleware.follower import FollowError
+from coo_middleware.following import LeaderLostError
+from coo_middleware.replicas import Replicas
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
     from coo_middleware.cache import Cache
     from coo_middleware.call import Call
     from coo_middleware.core.entry import Entry
+    from coo_middleware.core.policy import CachePolicy
     from coo_middleware.core.progress import Part
     from coo_middleware.core.request import Headers
+    from coo_middleware.core.sealing import Sealer
     from coo_middleware.following import Following
     from coo_middleware.lead import Lead
     from coo_middleware.portions import Shelf
     from coo_middleware.recorder import Recorder
-    from coo_middleware.replicas import Replicas
+    from coo_middleware.stores import RuntimeStore
 
 # Why an answer is not whole: it is nobody else's, its call failed for the second time, or it broke off.
 _UNSHARED, _FAILED, _CUT = "unshared", "failed", "cut"
@@ -33,10 +36,10 @@ _PROVIDER, _KEY_ID, _CODINGS = b":provider", b":key-id", b":codings"
 
 
 class Peers:
-    """Asks `replicas` on behalf of flights. `now` is in seconds since 1970."""
+    """Asks `replicas`, where there can be any, on behalf of flights. `now` is in seconds since 1970."""
 
     def __init__(
-        self, replicas: Replicas, cache: Cache, shelf: Shelf, recorder: Recorder, now: Callable[[], float]
+        self, replicas: Replicas | None, cache: Cache, shelf: Shelf, recorder: Recorder, now: Callable[[], float]
     ) -> None:
         self._replicas: Final = replicas
         self._cache: Final = cache
@@ -44,12 +47,23 @@ class Peers:
         self._recorder: Final = recorder
         self._now: Final = now
 
+    def may_answer(self, call: Call) -> bool:
+        """Whether another replica's call may answer this one: not where its client asks for a new answer, or for one
+        that is not older than something, nor where it is made to be compared with what is stored.
+        """
+        wishes, policy = call.plan.directives, call.plan.policy
+        if self._replicas is None or not policy.collapse_replicas or policy.mode == "observe":
+            return False
+        return wishes.max_age is None and not wishes.no_cache and not call.is_trial
+
     async def join(self, call: Call) -> Lead | Following | Entry | None:
         """Who asks the upstream for what `call` wants: this replica, or another one, or nobody since it is stored. None
         after a fault of ours: then the app is called.
 
         A purge tells those apart who ask before it from those after it, and a stream is another answer than a body.
         """
+        if self._replicas is None:
+            return None
         plan = call.plan
         key = f"{plan.key}.{call.generation}.{plan.asked.stream:d}{plan.asked.usage:d}"
 
@@ -64,11 +78,13 @@ class Peers:
 
     async def end(self, lead: Lead) -> None:
         """The lead's answer has been stored, or will not be."""
-        await self._replicas.end(lead)
+        if self._replicas is not None:
+            await self._replicas.end(lead)
 
     async def close(self) -> None:
         """Gives up what is led."""
-        await self._replicas.close()
+        if self._replicas is not None:
+            await self._replicas.close()
 
     async def _look_up(self, call: Call) -> Entry | None:
         """A stored response that answers the call and is not the stale one that it is to renew."""
@@ -82,13 +98,11 @@ class Peers:
         return None if self._cache.render(call.plan, entry) is None else entry
 
 
-def asks_peers(call: Call) -> bool:
-    """Whether another replica's call may answer this one: not where its client asks for a new answer, or for one that
-    is not older than something, nor where it is asked for to be compared with what is stored.
-    """
-    wishes = call.plan.directives
-    alike = wishes.max_age is None and not wishes.no_cache and not call.is_trial
-    return alike and call.plan.policy.collapse_replicas and call.plan.policy.mode != "observe"
+def open_replicas(store: RuntimeStore, policy: CachePolicy, sealer: Sealer) -> Replicas | None:
+    """This process among those that share `store`, None where it is in this process."""
+    if store.in_process:
+        return None
+    return Replicas(store, lease_seconds=policy.collapse_lease_seconds, sealer=sealer)
 
 
 def tell(lead: Lead, call: Call, message: Message, *, shared: bool) -> None:

@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 _PLAIN: Final = Sealer()
 # How many followers may ask a replica between two of its looks.
 _MOST_ASKED: Final = 1_000
-# For so long a second failure of the same work is shared with whoever asks.
+# For so long a fault before an answer began is shared with whoever asks.
 _FAULT_SECONDS: Final = 1.0
 
 
@@ -74,8 +74,8 @@ class Replicas:
     async def end(self, lead: Lead) -> None:
         """Gives up the lead, after what was sent of the answer has reached the store, within a second or so.
 
-        Another replica that waits takes over when there was no End. When a Lead that `takes_over` ends with a fault
-        before its Start, those who wait get this End, where the store has logs.
+        Another replica that waits takes over when there was no End. One with a fault before the Start is shared, where
+        the store has logs: those who wait get it, and so does whoever comes within a second.
         """
         has_lease = self._leads.pop(lead.name, None) is not None
         share = lead.has_failed and has_lease and self._board.has_logs

@@ -65,6 +65,7 @@ class Call:
         "exchange",
         "fwd",
         "generation",
+        "is_cut_off",
         "is_refresh",
         "plan",
         "reply",
@@ -98,6 +99,8 @@ class Call:
         self.plan: Final = plan
         self.context: Final = context
         self.fwd: Fwd = "miss"
+        # By a store that did not answer to this request's look-up.
+        self.is_cut_off = False
         self.is_refresh = False
         self.revalidates = False
         self.reply: Reply | None = None

@@ -26,6 +26,7 @@ from coo_middleware.portions import Gathered, Shelf
 from coo_middleware.recorder import Recorder
 from coo_middleware.reply import Reply
 from coo_middleware.sharing import Sharing
+from coo_middleware.stores import StoreBusyError
 
 if TYPE_CHECKING:
     import os
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from coo_middleware.core.batch import Rest
     from coo_middleware.core.format import Route
-    from coo_middleware.core.plan import Plan
     from coo_middleware.core.record import Record
     from coo_middleware.stores import RuntimeStore
 
@@ -208,7 +208,7 @@ class COOMiddleware:
     async def _find_entry(self, call: Call) -> Entry | None:
         """The entry for a request; one with several inputs may be made of several, or leave a rest to be asked for."""
         if call.batch is None:
-            return await self._look_up(call.plan)
+            return await self._look_up(call)
         entry, call.rest = await self._shelf.look_up(call.batch, self._now())
         return entry
 
@@ -228,14 +228,15 @@ class COOMiddleware:
         batch = make_batch(plan, parts)
         return Call(self.config.policy, plan, target.headers, context, self._recorder, count=self._count, batch=batch)
 
-    async def _look_up(self, plan: Plan) -> Entry | None:
+    async def _look_up(self, call: Call) -> Entry | None:
         """The stored response that may answer, None when there is none: a store's fault is a miss."""
-        wishes = plan.directives
+        plan, wishes = call.plan, call.plan.directives
         if plan.bypass or wishes.no_store or wishes.no_cache:
             return None
         try:
             entry = await self._cache.look_up(plan)
         except Exception as error:
+            call.is_cut_off = not isinstance(error, EntryError | StoreBusyError)
             self._recorder.report("bad_entries" if isinstance(error, EntryError) else "store_errors", error)
             return None
         return entry

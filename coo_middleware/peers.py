@@ -49,12 +49,13 @@ class Peers:
 
     def may_answer(self, call: Call) -> bool:
         """Whether another replica's call may answer this one: not where its client asks for a new answer, or for one
-        that is not older than something, nor where it is made to be compared with what is stored.
+        that is not older than something, nor where it is made to be compared with what is stored, and not while the
+        store does not answer.
         """
         wishes, policy = call.plan.directives, call.plan.policy
         if self._replicas is None or not policy.collapse_replicas or policy.mode == "observe":
             return False
-        return wishes.max_age is None and not wishes.no_cache and not call.is_trial
+        return wishes.max_age is None and not (wishes.no_cache or call.is_trial or call.is_cut_off)
 
     async def join(self, call: Call) -> Lead | Following | Entry | None:
         """Who asks the upstream for what `call` wants: this replica, or another one, or nobody since it is stored. None

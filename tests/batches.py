@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from coo_middleware import COOMiddleware
 from coo_middleware.core.document import Document, Json
 from tests.asgi import JSON_FIELD, KEY, Client, call, make_scope, read_all
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
+
+    from coo_middleware import COOMiddleware
 
 QUERY = "which one"
 

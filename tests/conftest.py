@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from hypothesis import settings
 from starlette.types import ASGIApp
 
 from example_app.loopback import HOST, loopback
@@ -14,6 +15,10 @@ from tests.proof import figures
 from tests.redis_server import Server, start, start_cluster, start_sentinel
 
 Serve = Callable[[ASGIApp], str]
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("coo")
+settings.load_profile("coo")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message
 
@@ -29,7 +29,6 @@ async def read(client: Client, limit: int = 100) -> Content:
     return whole
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=9), min_size=1, max_size=9))
 async def test_content_is_replayed_event_by_event(chunks: list[bytes]) -> None:
     """However a content is cut, empty events and an empty last one included, the app gets the same event objects, then
@@ -183,7 +182,6 @@ async def test_announced_trailers_are_noticed() -> None:
     assert exchange.answer().strange
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 300), max_size=5))
 async def test_a_rewritten_stream_loses_the_usage_chunk_only(cuts: list[int]) -> None:
     """However the stream is cut, the client gets every event but the one that nobody asked for, and no false length."""

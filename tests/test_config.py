@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 import coo_middleware.config
@@ -635,7 +635,6 @@ LINES = EVERY_FIELD.splitlines()
 NAMED = [number for number, line in enumerate(LINES, 1) if ":" in line]
 
 
-@settings(deadline=None)
 @given(st.sampled_from(NAMED), st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,30}", fullmatch=True) | st.text(max_size=30))
 @example(14, "ttl_secnds")
 @example(1, "<<")
@@ -655,7 +654,6 @@ def test_a_changed_name_is_told_with_its_line(number: int, name: str) -> None:
         assert f"{path}:{number}: " in f"{caught.value}"
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(alphabet="storagepolicy:{}[]$\\\"'\n -", max_size=80).map(str.encode))
 def test_any_bytes_are_a_configuration_or_a_config_error(raw: bytes) -> None:
     """No file makes the start fail in another way."""
@@ -670,7 +668,6 @@ LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_s
 TREES = st.recursive(LEAVES, lambda leaf: st.lists(leaf, max_size=3) | st.dictionaries(KEYS, leaf, max_size=4))
 
 
-@settings(deadline=None)
 @given(st.dictionaries(KEYS, TREES, max_size=3))
 def test_any_mapping_is_a_configuration_or_a_config_error(source: dict[str, object]) -> None:
     """No mapping does either."""

@@ -76,9 +76,7 @@ def test_file_agrees_with_a_model(tmp_path: Path) -> None:
         def reopen(self) -> None:
             self.wait(self.store.close())
 
-    run_state_machine_as_test(
-        FileMachine, settings=settings(max_examples=10 * PROOF, stateful_step_count=20, deadline=None)
-    )
+    run_state_machine_as_test(FileMachine, settings=settings(max_examples=10 * PROOF, stateful_step_count=20))
 
 
 async def test_settings_reach_the_store(path: Path) -> None:

@@ -139,7 +139,7 @@ def test_every_format_is_found_by_its_endpoints() -> None:
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=name_of)
 @given(pieces=st.lists(VALUES, max_size=4), names=st.lists(st.sampled_from(["", *KINDS]), min_size=4, max_size=4))
-@settings(max_examples=choose(40, 4000), deadline=None)
+@settings(max_examples=choose(40, 4000))
 def test_readers_never_raise(fmt: Format, pieces: list[Json], names: list[str]) -> None:
     """An answer of any content, in any shape, is judged and never refused."""
     reader = fmt.read_stream()
@@ -155,7 +155,7 @@ def test_readers_never_raise(fmt: Format, pieces: list[Json], names: list[str]) 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=name_of)
 @given(document=DOCUMENTS)
-@settings(max_examples=choose(40, 4000), deadline=None)
+@settings(max_examples=choose(40, 4000))
 def test_requests_of_any_content_are_planned(fmt: Format, document: Document) -> None:
     """A request of any content has a reason to bypass or none, and normalizing it twice is normalizing it once."""
     assert isinstance(fmt.bypass(document), str)

@@ -611,7 +611,7 @@ def numbered(answer: Document) -> Document:
     return answer_of(**{**answer, "choices": choices})
 
 
-@settings(max_examples=choose(100, 2000), deadline=None)
+@settings(max_examples=choose(100, 2000))
 @given(ANSWERS)
 def test_every_answer_comes_back(answer: Document) -> None:
     """The body of the stream of an answer is that answer, usage aside where it was not asked for; so is its outcome."""
@@ -645,7 +645,7 @@ ODD_JSON: st.SearchStrategy[Json] = st.recursive(
 ODD_DOCUMENTS = st.dictionaries(ODD_NAMES, ODD_JSON, max_size=5)
 
 
-@settings(max_examples=choose(100, 2000), deadline=None)
+@settings(max_examples=choose(100, 2000))
 @given(ODD_DOCUMENTS, st.lists(ODD_DOCUMENTS, max_size=3), st.booleans())
 def test_odd_content_never_raises(document: Document, chunks: list[Document], include_usage: bool) -> None:
     """Whatever an answer holds, it is put into the other shape or refused, and never changed."""

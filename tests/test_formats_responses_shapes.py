@@ -427,7 +427,7 @@ RESPONSE = shape(
 )
 
 
-@settings(max_examples=60 * PROOF, deadline=None)
+@settings(max_examples=60 * PROOF)
 @given(RESPONSE)
 def test_every_body_survives_its_stream(document: Document) -> None:
     """A body's stream adds up to that body, for us and for the SDK, deltas and all, and tells the same outcome."""
@@ -447,7 +447,7 @@ ODD = st.dictionaries(
 )
 
 
-@settings(max_examples=200 * PROOF, deadline=None)
+@settings(max_examples=200 * PROOF)
 @given(ODD, st.lists(ODD, max_size=4))
 def test_odd_content_raises_nothing(document: Document, frames: list[Document]) -> None:
     """Content of any shape gives nothing, or what is asked; it never raises."""

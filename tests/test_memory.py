@@ -25,7 +25,7 @@ class MemoryMachine(StoreMachine):
 
 def test_memory_agrees_with_a_model() -> None:
     """After any calls in any order, with time passing between them, the store reads what a plain log would."""
-    run_state_machine_as_test(MemoryMachine, settings=settings(max_examples=100, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(MemoryMachine, settings=settings(max_examples=100, stateful_step_count=30))
 
 
 async def keys_left(store: MemoryStore, keys: str) -> str:

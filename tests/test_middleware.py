@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
@@ -142,7 +142,6 @@ async def test_the_path_counts_as_it_came() -> None:
 IDENTITIES = st.dictionaries(st.sampled_from(CREDENTIALS), st.text("abAB01", min_size=1, max_size=3), max_size=3)
 
 
-@settings(deadline=None)
 @given(one=IDENTITIES, other=IDENTITIES)
 async def test_two_credentials_never_share_a_stored_response(one: dict[str, str], other: dict[str, str]) -> None:
     """A stored response is reused for exactly the credentials it was made for."""

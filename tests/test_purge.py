@@ -185,6 +185,10 @@ async def test_sealed_entries_are_counted_with_the_key(keys: Sequence[bytes], tm
     assert (18, 5) == (mixed.matched, mixed.unreadable)
 
 
+def dump(place: Path) -> bytes:
+    return b"".join(each.read_bytes() for each in place.iterdir())
+
+
 @pytest.mark.parametrize("keys", [[], KEYS[:1], KEYS])
 async def test_one_key_is_purged_by_its_name_in_the_store(keys: Sequence[bytes], tmp_path: Path) -> None:
     """Also across a rotation; where entries are encrypted, the store learns no digest from the purge."""
@@ -196,10 +200,9 @@ async def test_one_key_is_purged_by_its_name_in_the_store(keys: Sequence[bytes],
         found = [await cache.look_up(make_plan(number)) is not None for number in range(2)]
         rotated = Cache(store, 0, Sealer([*KEYS[1:], *keys]) if keys else sealer)
         later = [await rotated.look_up(make_plan(number)) is not None for number in range(2)]
-    dump = b"".join(each.read_bytes() for each in tmp_path.iterdir())
 
     assert [[True, False]] * 2 == [found, later]
-    assert (make_plan(1).digest.hex().encode() in dump) == (not keys)
+    assert (make_plan(1).digest.hex().encode() in dump(tmp_path)) == (not keys)
 
 
 async def test_many_pages_are_counted(tmp_path: Path) -> None:
@@ -254,7 +257,7 @@ async def test_an_answer_that_was_asked_for_before_a_purge_is_not_reused() -> No
     app = Script(gate, *answer(ANSWER))
     middleware = COOMiddleware(app, store=store)
     asked = asyncio.create_task(call(middleware))
-    while not app.received:
+    while not app.received:  # noqa: ASYNC110 -- the app has no event to tell
         await asyncio.sleep(0)
     await store.purge(["all"])
     gate.set()
@@ -271,11 +274,11 @@ async def test_a_request_after_a_purge_joins_no_call_from_before() -> None:
     app = Script(gate, *answer(ANSWER))
     middleware = COOMiddleware(app, store=store)
     asked = [asyncio.create_task(call(middleware))]
-    while not app.received:
+    while not app.received:  # noqa: ASYNC110 -- the app has no event to tell
         await asyncio.sleep(0)
     await store.purge(["all"])
     asked.append(asyncio.create_task(call(middleware)))
-    while len(app.received) < 2:
+    while len(app.received) < 2:  # noqa: ASYNC110 -- the same
         await asyncio.sleep(0)
     gate.set()
     clients = [await each for each in asked]

@@ -74,7 +74,7 @@ def test_redis_agrees_with_a_model(redis_url: str) -> None:
             for kind in ("usage", "samples", "cache"):
                 let_pass([redis_url], f"{self.prefix}{kind}:", seconds * STRETCH)
 
-    run_state_machine_as_test(RedisMachine, settings=settings(max_examples=25, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(RedisMachine, settings=settings(max_examples=25, stateful_step_count=25))
 
 
 async def test_server_s_clock_decides(redis_url: str) -> None:

@@ -279,7 +279,7 @@ async def test_pool_that_stays_in_use_is_busy_and_not_dead(redis_server: Server)
 
 def test_event_loops_one_after_another(redis_server: Server) -> None:
     """A store used by loop after loop, none of which closes it, works in each and leaves no connection behind."""
-    store = RedisStore(addr=redis_server.addr, key_prefix="loops:")
+    store = RedisStore(addr=redis_server.addr, key_prefix="loops:", connect_timeout_seconds=20, timeout_seconds=20)
     for _ in range(20):
         asyncio.run(store.increment_usage(*REQ, 1))
     gc.collect()
@@ -291,7 +291,7 @@ def test_event_loops_one_after_another(redis_server: Server) -> None:
 
 def test_event_loops_at_the_same_time(redis_server: Server) -> None:
     """Loops of several threads each have their own connections."""
-    store = RedisStore(addr=redis_server.addr, key_prefix="threads:")
+    store = RedisStore(addr=redis_server.addr, key_prefix="threads:", connect_timeout_seconds=20, timeout_seconds=20)
 
     async def work() -> None:
         for _ in range(20):

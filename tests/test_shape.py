@@ -1,25 +1,34 @@
 """core/shape.py: one stored answer in the shape that is asked for."""
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
-from coo_middleware.core.document import Document
 from coo_middleware.core.shape import Shape, render, wanted_shape
 from coo_middleware.formats.chat import CHAT
 from coo_middleware.formats.completions import COMPLETIONS
 from coo_middleware.formats.embeddings import EMBEDDINGS
 from coo_middleware.formats.messages import MESSAGES
 
+if TYPE_CHECKING:
+    from coo_middleware.core.document import Document
+
 BODY, STREAM, ASKED = Shape(stream=False), Shape(stream=True), Shape(stream=True, usage=True)
 
 CHUNKS = (
-    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m",'
-    b'"choices":[{"index":0,"delta":{"role":"assistant","content":"Hi"},"finish_reason":null}],"usage":null}\n\n',
-    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m",'
-    b'"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}\n\n',
-    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[],'
-    b'"usage":{"prompt_tokens":6,"completion_tokens":7,"total_tokens":13}}\n\n',
+    (
+        b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m",'
+        b'"choices":[{"index":0,"delta":{"role":"assistant","content":"Hi"},"finish_reason":null}],"usage":null}\n\n'
+    ),
+    (
+        b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m",'
+        b'"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}\n\n'
+    ),
+    (
+        b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[],'
+        b'"usage":{"prompt_tokens":6,"completion_tokens":7,"total_tokens":13}}\n\n'
+    ),
     b"data: [DONE]\n\n",
 )
 CONTENT = b"".join(CHUNKS)

@@ -70,9 +70,7 @@ def test_sqlite_agrees_with_a_model(tmp_path: Path) -> None:
         def reopen(self) -> None:
             self.wait(self.store.close())
 
-    run_state_machine_as_test(
-        SqliteMachine, settings=settings(max_examples=20 * PROOF, stateful_step_count=30, deadline=None)
-    )
+    run_state_machine_as_test(SqliteMachine, settings=settings(max_examples=20 * PROOF, stateful_step_count=30))
 
 
 async def test_settings_reach_the_store(path: Path) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -113,7 +113,6 @@ def without_ours(message: Message) -> Message:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-@settings(deadline=None)
 @given(talk=CONVERSATIONS)
 async def test_a_conversation_is_what_it_is_without_us(name: str, talk: Conversation) -> None:
     """The app receives equal events, the client gets equal messages but for two fields in the header section, and the

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coo_middleware.yaml_source import MAX_BYTES, parse_yaml, read_yaml
@@ -197,7 +197,6 @@ def test_a_message_about_syntax_repeats_nothing_of_the_file(text: str) -> None:
     assert CANARY not in message_of(text)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["hunter2.canary", *":-[]{}&*!%'\"\\ \n\t#|>?,<@`"]), max_size=12))
 def test_no_message_repeats_what_is_no_name_of_ours(pieces: list[str]) -> None:
     """Wherever in the syntax a text stands, no message holds it."""
@@ -256,7 +255,6 @@ def test_a_file_is_read_under_its_own_name(tmp_path: Path) -> None:
     assert read_yaml(path).tree == {"a": 1}
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300) | st.text(alphabet="a:-[]{}&*!%\"'\\ \n\t#|>?,<U0x9$~", max_size=60).map(str.encode))
 def test_no_content_raises(raw: bytes) -> None:
     """Whatever the bytes, they are values or faults."""
@@ -265,7 +263,6 @@ def test_no_content_raises(raw: bytes) -> None:
     assert source.tree != {} or source.faults or yaml.safe_load(raw) == {}
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text("abc", min_size=1), st.integers() | st.booleans() | st.text("xyz$ \n'\"") | st.none()))
 def test_safe_yaml_is_read_as_pyyaml_reads_it(tree: dict[str, object]) -> None:
     """Where PyYAML's writer and this reader meet, they agree."""

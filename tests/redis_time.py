@@ -39,6 +39,7 @@ class RedisContract(FullStoreContract, LogContract):
             usage_ttl_seconds=self.usage_ttl_seconds,
             # A machine that has much else to do is no fault of the store's.
             max_connections=200,
+            connect_timeout_seconds=10,
             timeout_seconds=10,
             clock=clock,
         )

@@ -217,7 +217,8 @@ async def test_an_answer_that_breaks_off_does_so_for_all(live: Pair) -> None:
 async def test_a_coded_answer_goes_to_who_can_read_it(live: Pair) -> None:
     """A client elsewhere that takes other content codings is forwarded, one that takes the same ones follows."""
     gate = asyncio.Event()
-    app = Script(gate, *answer(gzip.compress(ANSWER), headers=(JSON_FIELD, (b"content-encoding", b"gzip"))))
+    coded = gzip.compress(ANSWER)
+    app = Script(gate, *answer(coded, headers=(JSON_FIELD, (b"content-encoding", b"gzip"))))
     own = Script(*answer(ANSWER))
     first, second, third = crowds = live.mount(app, Script(), own)
     gzips = (JSON_FIELD, KEY, (b"accept-encoding", b"gzip"))
@@ -230,7 +231,7 @@ async def test_a_coded_answer_goes_to_who_can_read_it(live: Pair) -> None:
     for each in crowds:
         await each.end()
 
-    assert [gzip.compress(ANSWER), ANSWER] == [second.clients[0].body, third.clients[0].body]
+    assert [coded, ANSWER] == [second.clients[0].body, third.clients[0].body]
     assert ([b"COLLAPSED"], [b"MISS"]) == (second.marks(), third.marks())
 
 

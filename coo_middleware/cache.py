@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cachetools import LRUCache
@@ -9,10 +10,13 @@ from cachetools import LRUCache
 from coo_middleware.core.entry import pack_entry, unpack_entry
 from coo_middleware.core.sealing import Sealer
 from coo_middleware.core.shape import Shape, render
+from coo_middleware.inquiries import Inquiries
 from coo_middleware.purge_view import PurgeView
 from coo_middleware.stores.local import LocalLevel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from coo_middleware.core.entry import Entry
     from coo_middleware.core.plan import Plan
     from coo_middleware.stores import RuntimeStore
@@ -26,11 +30,12 @@ class Cache:
     as `sealer` has it, in the process as they are.
     """
 
-    __slots__ = ("_local", "_purges", "_renditions", "_sealer", "_store")
+    __slots__ = ("_inquiries", "_local", "_purges", "_renditions", "_sealer", "_store")
 
     def __init__(self, store: RuntimeStore, local_max_bytes: int, sealer: Sealer = _PLAIN) -> None:
         self._store: Final = store
         self._sealer: Final = sealer
+        self._inquiries: Final[Inquiries[Entry | None]] = Inquiries()
         self._purges: Final = PurgeView(store, sealer.names)
         self._renditions: Final[LRUCache[tuple[bytes, float, Shape], bytes]] = LRUCache(local_max_bytes // 4, len)
         self._local: Final = LocalLevel(local_max_bytes) if local_max_bytes and not store.in_process else None
@@ -39,18 +44,28 @@ class Cache:
         """The entry under the plan's key, fresh or not, that was not purged. Raises StoreError, and EntryError for what
         is no entry.
         """
-        await self._purges.refresh()
-        if self._local is not None:
-            entry = self._local.get(plan.digest)
-            if entry is not None and await self._purges.allows(entry):
+        local = self._local
+        entry = local.get(plan.digest) if local is not None else None
+        if local is not None and entry is not None:
+            await self._purges.refresh()
+            if await self._purges.allows(entry):
                 return entry
-            self._local.forget(plan.digest)
-        return await self._look_in_store(plan)
+            local.forget(plan.digest)
+        if self._store.in_process:
+            return await self.look_beyond(plan)
+        name = self._sealer.name(plan.key)
+        # Both at once: where the store is slow, a request waits for one of them only.
+        asked = self._inquiries.begin(name, partial(self._fetch, name, plan.digest))
+        await self._purges.refresh()
+        entry = await self._inquiries.end(asked)
+        if entry is not None and await self._purges.allows(entry):
+            return entry
+        return await self._look_in_store(plan, self._sealer.names(plan.key)[1:])
 
     async def look_beyond(self, plan: Plan) -> Entry | None:
         """The same, from the store where that has a newer one than this process."""
         await self._purges.refresh()
-        return await self._look_in_store(plan)
+        return await self._look_in_store(plan, self._sealer.names(plan.key))
 
     async def begin(self) -> int:
         """The generation of the entry that a request makes which begins now: an answer that is under way while it is
@@ -87,8 +102,8 @@ class Cache:
         name = self._sealer.name(key)
         await self._store.set_cache(name, self._sealer.seal(pack_entry(entry), name.encode()), entry.ttl + entry.grace)
 
-    async def _look_in_store(self, plan: Plan) -> Entry | None:
-        for name in self._sealer.names(plan.key):
+    async def _look_in_store(self, plan: Plan, names: Iterable[str]) -> Entry | None:
+        for name in names:
             entry = await self._fetch(name, plan.digest)
             if entry is not None and await self._purges.allows(entry):
                 return entry

@@ -55,12 +55,14 @@ class Following:
         heard, pauses = monotonic(), waits()
         while True:
             if await self.wait(next(pauses)):
-                heard, pauses = monotonic(), waits()
+                pauses = waits()
                 parts, self._parts = self._parts, []
                 for part in parts:
                     yield part
                 if isinstance(parts[-1], End):
                     return
+                # Whoever takes its time with what there is has not lost the leader.
+                heard = monotonic()
             elif await self._is_led():
                 heard = monotonic()
             # A store that is away for a moment is no reason to give up.

@@ -127,8 +127,11 @@ class Replicas:
         return Lead(self._board, key, name, takes_over=True)
 
     def _lead(self, key: str, name: str, *, takes_over: bool) -> Lead:
-        lead = self._leads[name] = Lead(self._board, key, name, takes_over=takes_over)
         loop = asyncio.get_running_loop()
+        if self._serving is not None and self._serving.get_loop() is not loop:
+            # The leads of a loop that has ended will not be ended.
+            self._leads.clear()
+        lead = self._leads[name] = Lead(self._board, key, name, takes_over=takes_over)
         if self._serving is None or self._serving.done() or self._serving.get_loop() is not loop:
             self._serving = loop.create_task(self._serve())
         return lead

@@ -34,6 +34,7 @@ FLOORS = {
     "coo_middleware.purging": 4,
     "coo_middleware.admin": 5,
     "coo_middleware.adoption": 4.3,
+    "coo_middleware.inquiries": 4,
     "coo_middleware.outbox": 4,
     "coo_middleware.backing": 4.1,
     "coo_middleware.making": 4.3,

@@ -291,7 +291,11 @@ def test_kill_loses_and_doubles_nothing_that_was_acknowledged(path: Path) -> Non
 def test_kill_tears_a_file_that_is_written_in_place(tmp_path: Path) -> None:
     """The loop above can fail: without our care the same kills leave a torn document."""
     killing = Killing("file", tmp_path / "data.json")
-    killing.run_control(10 * PROOF)
-    report(f"control, a file written in place: {10 * PROOF} kills, {killing.torn} torn")
+    kills = 0
+    # On a busy machine some kills come before the first write.
+    while kills < 10 * PROOF or (killing.torn == 0 and kills < 200):
+        killing.run_control(10)
+        kills += 10
+    report(f"control, a file written in place: {kills} kills, {killing.torn} torn")
 
     assert killing.torn > 0

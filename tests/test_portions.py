@@ -244,6 +244,18 @@ def test_a_merged_entry_is_as_old_as_its_oldest_and_fresh_as_long_as_all() -> No
     assert batch.plan.digest == merged.digest
 
 
+def test_entries_that_do_not_belong_together_are_not_merged() -> None:
+    """Inputs that were answered by two models, or of which one is missing, make no answer to the whole."""
+    dialect = DIALECTS["openai"]
+    batch = batch_of(dialect, ["a", "bb"])
+    first, second = batch.take_apart(answered(batch, dialect, batch.document))
+    other = replace(second, content=second.content.replace(b'"m-1"', b'"m-2"'))
+
+    assert other.content != second.content
+    assert batch.merge({first.digest: first, other.digest: other}) is None
+    assert batch.merge({first.digest: first}) is None
+
+
 def test_a_part_that_is_too_long_is_not_stored() -> None:
     """The longest entry is a bound on each input, and the answer to the whole may be as long as all of them."""
     document: Document = {"model": "m", "input": ["a", "bb"]}

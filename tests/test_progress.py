@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coo_middleware.core.progress import End, FrameError, Part, Start, pack_parts, size_of, unpack_parts
+from coo_middleware.core.progress import (
+    _CHECKSUM_BYTES,
+    _PART,
+    End,
+    FrameError,
+    Part,
+    Start,
+    _checksum,
+    pack_parts,
+    size_of,
+    unpack_parts,
+)
 
 FIELDS = st.tuples(st.binary(max_size=9), st.binary(max_size=9))
 PARTS: st.SearchStrategy[list[Part]] = st.lists(
@@ -14,6 +25,7 @@ PARTS: st.SearchStrategy[list[Part]] = st.lists(
         st.builds(End, st.text(st.characters(exclude_categories=["Cs"]), max_size=9)),
     )
 )
+EMPTY = pack_parts("key", 7, [])[:-_CHECKSUM_BYTES]
 FRAME = pack_parts("key", 7, [Start(200, ((b"a", b"b"),)), b"chunk", End("cut")])
 
 
@@ -35,6 +47,30 @@ def test_damaged_frame_is_refused(place: int) -> None:
     for damaged in (FRAME[:place], FRAME[:place] + bytes([FRAME[place] ^ 1]) + FRAME[place + 1 :]):
         with pytest.raises(FrameError):
             unpack_parts(damaged, "key")
+
+
+def sealed(*parts: tuple[int, int, bytes]) -> bytes:
+    """A frame whose checksum is right, with parts of that kind, said length and content."""
+    body = FRAME[: len(EMPTY)] + b"".join(_PART.pack(kind, length) + content for kind, length, content in parts)
+    return body + _checksum(body, "key")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        sealed((1, 9, b"short")),
+        sealed((3, 1, b"x")),
+        sealed((2, 1, b"\xff")),
+        sealed((0, 1, b"x")),
+        sealed((0, 7, b"\0\xc8\0\0\0\1a")),
+        sealed((0, 6, b"\0\xc8\0\0\0\1")),
+    ],
+    ids=["cut part", "unknown kind", "no UTF-8", "no status", "odd strings", "cut string"],
+)
+def test_whole_frame_that_makes_no_sense_is_refused(frame: bytes) -> None:
+    """A right checksum proves that nothing was lost, not that the inside makes sense."""
+    with pytest.raises(FrameError):
+        unpack_parts(frame, "key")
 
 
 @given(PARTS)

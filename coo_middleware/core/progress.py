@@ -76,14 +76,10 @@ def size_of(part: Part) -> int:
 
 
 def _write(part: Part) -> tuple[int, bytes]:
-    match part:
-        case Start(status, headers):
-            fields = b"".join(_LENGTH.pack(len(each)) + each for pair in headers for each in pair)
-            return _START, _STATUS.pack(status) + fields
-        case End(fault):
-            return _END, fault.encode(errors="replace")
-        case bytes():
-            return _CHUNK, part
+    if isinstance(part, Start):
+        fields = b"".join(_LENGTH.pack(len(each)) + each for pair in part.headers for each in pair)
+        return _START, _STATUS.pack(part.status) + fields
+    return (_END, part.fault.encode(errors="replace")) if isinstance(part, End) else (_CHUNK, part)
 
 
 def _read_parts(body: bytes) -> Iterator[Part]:

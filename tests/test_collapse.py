@@ -71,7 +71,7 @@ class Killed(Exception):  # noqa: N818 -- what becomes of the leader
     """The leader's own request is cancelled from outside."""
 
 
-PHASES = [(how, place) for how in (LookupError, asyncio.CancelledError, Killed) for place in (0, 1, 2, -1)]
+PHASES = [(how, place) for how in (LookupError, asyncio.CancelledError, Killed) for place in range(8)]
 
 
 @pytest.mark.proof
@@ -86,12 +86,14 @@ async def test_a_leader_that_fails(how: type[BaseException], place: int) -> None
         streamed = dice.random() < 0.5
         chunks = EVENTS if streamed else (ANSWER[:9], ANSWER[9:])
         messages = stream(*chunks) if streamed else answer(*chunks)
-        at = {0: 0, 1: 1, 2: dice.randrange(2, len(messages)), -1: len(messages)}[place]
+        length = len(messages)
+        some, last = dice.randrange(2, length), length - 1
+        at = [0, 1, 2, max(2, length // 4), max(2, length // 2), some, last, length][place]
         app = Faulty(messages, at, None if how is Killed else how())
         crowd = Crowd(mount(app))
         for _ in range(dice.randrange(2, 9)):
             crowd.send(ASK_STREAM if streamed else ask())
-        if place != -1:
+        if at < length:
             await crowd.gather(len(crowd.clients))
         await crowd.clients[0].wait_for(at)
         if how is Killed:
@@ -103,7 +105,7 @@ async def test_a_leader_that_fails(how: type[BaseException], place: int) -> None
         followers = {(client.body, type(end)) for client, end in zip(crowd.clients[1:], ends[1:], strict=True)}
         shared = LookupError if how is LookupError else FollowError
 
-        assert followers == {(cut, shared) if place in (1, 2) and how is not Killed else (whole, type(None))}
+        assert followers == {(cut, shared) if 0 < at < length and how is not Killed else (whole, type(None))}
         assert (asyncio.CancelledError if how is Killed else how) is type(ends[0])
         assert (2 if place == 0 and how is not Killed else 1) == app.calls
     report(f"leader {how.__name__} at phase {place}: {SEEDS} seeds, no hang, no wrong end")

@@ -197,9 +197,10 @@ class COOMiddleware:
                 await content.read()
             call = self._prepare(route, scope, content)
             entry = await self._find_entry(call)
-            # After the look-up: what is purged while the upstream works must not be reused.
-            call.generation = await self._cache.begin() if call.plan.digest else 0
             self._find_reply(call, entry, self._now())
+            if call.plan.digest and (call.reply is None or call.revalidates):
+                # After the look-up: what is purged while the upstream works must not be reused.
+                call.generation = await self._cache.begin()
         except Exception as error:
             self._recorder.report("internal_errors", error)
             return None

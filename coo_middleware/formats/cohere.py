@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from coo_middleware.core.format import Endpoint, Format
 from coo_middleware.core.outcome import Outcome, tokens
-from coo_middleware.formats.answer import DONE, Frames, arguments_parse, items_of, reports_error, text_of
+from coo_middleware.formats.answer import Frames, arguments_parse, items_of, reports_error, text_of
 from coo_middleware.formats.chat import normalize_chat
 from coo_middleware.formats.cohere_answer import FAILED, bypass_cohere, merge_units, tells_failure, usage_of_units
 from coo_middleware.formats.errors import cohere_error
@@ -28,18 +28,17 @@ class CohereReader:
     it.
     """
 
-    __slots__ = ("_calls", "_closed", "_counts", "_error", "_finish", "_frames", "_given", "_late", "_odd")
+    __slots__ = ("_calls", "_counts", "_error", "_finish", "_frames", "_given", "_late", "_odd")
 
     def __init__(self) -> None:
         self._frames = Frames()
         self._calls: dict[int, list[str]] = {}
         self._counts: dict[str, int] = {}
         self._finish = ""
-        self._closed = self._error = self._given = self._late = self._odd = False
+        self._error = self._given = self._late = self._odd = False
 
     def feed(self, event: Event) -> None:
         """Takes the next event."""
-        self._closed = self._closed or event.data == DONE
         document = self._frames.read(event)
         if document is None:
             return
@@ -54,7 +53,7 @@ class CohereReader:
 
     def take(self, document: Document) -> None:
         """Takes a whole answer."""
-        self._closed = True
+        self._frames.closed = True
         self._error = tells_failure(document, given=False)
         self._take_end(document)
         self._take_message(document.get("message"), None)
@@ -68,7 +67,7 @@ class CohereReader:
             error=self._error or self._frames.error or self._finish in FAILED,
             sound=self._given and not self._odd and all(map(arguments_parse, map("".join, self._calls.values()))),
             model="",
-            closed=self._closed,
+            closed=self._frames.closed,
         )
 
     def _take_end(self, members: Document) -> None:

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.core.record import OUTPUT_TOKENS, TOKENS_SAVED, Record, count_record
-from coo_middleware.stores import StoreAwayError, check_counter
+from coo_middleware.stores import StoreAwayError
+from coo_middleware.stores.checks import check_counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

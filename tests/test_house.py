@@ -19,6 +19,7 @@ FLOORS = {
     "coo_middleware.core": 0,
     "coo_middleware.formats": 0.5,
     "coo_middleware.stores.__init__": 1,
+    "coo_middleware.stores.checks": 1,
     "coo_middleware.stores.settings": 1,
     "coo_middleware.stores": 2,
     "coo_middleware.testing": 3,

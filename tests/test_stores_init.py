@@ -10,13 +10,15 @@ from coo_middleware.stores import (
     RuntimeStore,
     StoreError,
     StoreSettings,
+    open_store,
+)
+from coo_middleware.stores.checks import (
     check_amount,
     check_counter,
     check_key,
     check_ttl,
     check_window,
     check_writer,
-    open_store,
 )
 from coo_middleware.stores.memory import MemoryStore
 from coo_middleware.testing import SECRET, Clock, FailureContract, SharedStoreContract

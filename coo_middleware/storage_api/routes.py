@@ -9,10 +9,8 @@ from math import isfinite
 from typing import Final, TypeAlias
 
 from coo_middleware.storage_api.openapi import DESCRIPTION
-from coo_middleware.stores import (
-    Increment,
-    RuntimeStore,
-    StoreError,
+from coo_middleware.stores import Increment, RuntimeStore, StoreError
+from coo_middleware.stores.checks import (
     check_amount,
     check_claim,
     check_counter,

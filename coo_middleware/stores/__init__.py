@@ -7,12 +7,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import import_module
 from secrets import randbits
-from sys import float_info
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from coo_middleware.core.document import read_json
 from coo_middleware.core.labels import START_BITS, Purges, begin_purges, check_labels, read_purges
-from coo_middleware.core.window import LONGEST_WINDOW, level_of
+from coo_middleware.core.window import LONGEST_WINDOW
+from coo_middleware.stores.checks import MAX_KEY_BYTES as MAX_KEY_BYTES
+from coo_middleware.stores.checks import Increment as Increment
+from coo_middleware.stores.checks import check_increments
 from coo_middleware.stores.settings import RedisMode as RedisMode
 from coo_middleware.stores.settings import StoreSettings as StoreSettings
 from coo_middleware.stores.settings import StoreType as StoreType
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 LATENCY: Final = "latency"
-MAX_KEY_BYTES: Final = 2048
 # Of a stored response so much is listed: an entry's labels are in it.
 HEAD_BYTES: Final = 4096
 
@@ -50,22 +51,6 @@ class StoreAwayError(StoreError):
 
 class StoreBusyError(StoreError):
     """All connections are in use: the store itself may be well."""
-
-
-@dataclass(frozen=True, slots=True)
-class Increment:
-    """`delta` is the sum of `samples` increments of one counter, made `age` seconds ago.
-
-    An old one belongs to the windows and the total of its time; the usage counter takes it only while it is younger
-    than `usage_ttl_seconds`.
-    """
-
-    provider: str
-    key_id: str
-    metric: str
-    delta: float
-    samples: int = 1
-    age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,58 +198,6 @@ def new_purges() -> Purges:
     return begin_purges(randbits(START_BITS))
 
 
-def check_counter(provider: str, key_id: str, metric: str) -> None:
-    """Raises ValueError unless a counter's three names, taken together, are text of at most 2 KiB in UTF-8."""
-    _check_text("provider, key_id and metric together", provider + key_id + metric)
-
-
-def check_amount(amount: float) -> None:
-    """Raises ValueError unless a counter's value or delta is a finite number."""
-    if not -float_info.max <= amount <= float_info.max:
-        raise ValueError("a value or delta must be a finite number")
-
-
-def check_increments(increments: Sequence[Increment]) -> None:
-    """Raises ValueError unless every increment has a valid counter, delta and age, and at least one sample."""
-    for each in increments:
-        check_counter(each.provider, each.key_id, each.metric)
-        check_amount(each.delta)
-        if each.samples < 1:
-            raise ValueError("samples must be at least 1")
-        if not 0 <= each.age <= LONGEST_WINDOW:
-            raise ValueError("age must be between 0 and 3024000 seconds, which is 35 days")
-
-
-def check_writer(writer: str, sequence: int) -> None:
-    """Raises ValueError unless a writer is text of at most 2 KiB in UTF-8 and its batch's number has 63 bits."""
-    _check_text("writer", writer)
-    if sequence.bit_length() > 63:
-        raise ValueError("sequence must be below 2^63; a writer numbers its batches from 1")
-
-
-def check_window(window_seconds: float) -> None:
-    """Raises ValueError unless a window is within 1 s and 35 d."""
-    level_of(window_seconds)
-
-
-def check_key(key: str) -> None:
-    """Raises ValueError unless a cache key is text of at most 2 KiB in UTF-8."""
-    _check_text("key", key)
-
-
-def check_claim(key: str, owner: str, lease_seconds: float = 1.0) -> None:
-    """Raises ValueError unless key and owner are text of at most 2 KiB together and a lease is a number above 0."""
-    _check_text("key and owner together", key + owner)
-    if not 0 < lease_seconds <= float_info.max:
-        raise ValueError("lease_seconds must be a finite number above 0")
-
-
-def check_ttl(ttl_seconds: float) -> None:
-    """Raises ValueError unless a time to live is a finite number above 0."""
-    if not 0 < ttl_seconds <= float_info.max:
-        raise ValueError("ttl_seconds must be a finite number above 0; to forget a response, call delete_cache")
-
-
 def open_store(settings: StoreSettings | Mapping[str, object]) -> RuntimeStore:
     """The store that `settings` (or the section `storage.runtime` as a mapping) asks for, not opened yet. Raises
     ValueError when a mapping is not such a section, StoreError when the type is not built in.
@@ -277,17 +210,3 @@ def open_store(settings: StoreSettings | Mapping[str, object]) -> RuntimeStore:
     module, _, name = _CLASSES[settings.type].partition(":")
     store: RuntimeStore = getattr(import_module(module), name).from_settings(settings)
     return store
-
-
-def _check_text(name: str, text: str) -> None:
-    if len(text) <= MAX_KEY_BYTES and text.isascii():
-        return
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        size = MAX_KEY_BYTES + 1
-    # Raised out here: a chained UnicodeEncodeError would carry the text.
-    if size > MAX_KEY_BYTES:
-        raise ValueError(
-            f"{name}: text of at most {MAX_KEY_BYTES} bytes in UTF-8, without surrogates; shorten or hash it"
-        )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from cachetools import TLRUCache
 
-from coo_middleware.stores import check_claim
+from coo_middleware.stores.checks import check_claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,13 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from coo_middleware.stores import RuntimeStore, StoreError, check_increments, check_key, check_ttl, check_writer
+from coo_middleware.stores import RuntimeStore, StoreError
+from coo_middleware.stores.checks import (
+    check_increments,
+    check_key,
+    check_ttl,
+    check_writer,
+)
 from coo_middleware.stores.disk import locate
 from coo_middleware.stores.keeper import Keeper
 from coo_middleware.stores.memory import MemoryStore

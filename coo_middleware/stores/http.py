@@ -9,9 +9,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from coo_middleware.core.labels import check_labels, read_purges
-from coo_middleware.stores import (
-    RuntimeStore,
-    StoreSettings,
+from coo_middleware.stores import RuntimeStore, StoreSettings
+from coo_middleware.stores.checks import (
     check_amount,
     check_claim,
     check_counter,

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from zlib import crc32
 
 from coo_middleware.core.backlog import Amount, Batch
-from coo_middleware.stores import Increment, StoreError, check_amount, check_increments
+from coo_middleware.stores import Increment, StoreError
+from coo_middleware.stores.checks import check_amount, check_increments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

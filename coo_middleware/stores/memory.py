@@ -17,13 +17,15 @@ from coo_middleware.stores import (
     LATENCY,
     CachePage,
     RuntimeStore,
+    new_purges,
+)
+from coo_middleware.stores.checks import (
     check_amount,
     check_counter,
     check_increments,
     check_key,
     check_ttl,
     check_window,
-    new_purges,
 )
 from coo_middleware.stores.claims import Claims
 from coo_middleware.stores.sums import Mean, Sum

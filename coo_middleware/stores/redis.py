@@ -21,6 +21,10 @@ from coo_middleware.stores import (
     RedisMode,
     RuntimeStore,
     StoreSettings,
+    redis_log,
+    redis_purges,
+)
+from coo_middleware.stores.checks import (
     check_amount,
     check_claim,
     check_counter,
@@ -28,8 +32,6 @@ from coo_middleware.stores import (
     check_key,
     check_ttl,
     check_window,
-    redis_log,
-    redis_purges,
 )
 from coo_middleware.stores.redis_address import find_faults, read_address
 from coo_middleware.stores.redis_connect import (

@@ -13,6 +13,10 @@ from coo_middleware.stores import (
     Increment,
     RuntimeStore,
     StoreError,
+    purge_rows,
+    tables,
+)
+from coo_middleware.stores.checks import (
     check_amount,
     check_claim,
     check_counter,
@@ -21,8 +25,6 @@ from coo_middleware.stores import (
     check_ttl,
     check_window,
     check_writer,
-    purge_rows,
-    tables,
 )
 from coo_middleware.stores.database import Database, Reader, Writer, is_busy, is_malformed
 from coo_middleware.stores.disk import locate

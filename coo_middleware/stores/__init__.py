@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from coo_middleware.core.limits import Admission, Settlement, Takes
+
 LATENCY: Final = "latency"
 # Of a stored response so much is listed: an entry's labels are in it.
 HEAD_BYTES: Final = 4096
@@ -182,6 +184,19 @@ class RuntimeStore(ABC):
         yet it may wait for some, `wait_seconds` at most. None, as by default, when this store has no logs.
         """
         return None
+
+    async def reserve(self, ticket: str, choices: Sequence[Takes], lease_seconds: float) -> Admission | None:  # noqa: ARG002
+        """Takes the first of `choices` of which every limit has room, in one atomic step and by the store's clock, or
+        nothing of any. A ticket is used once; unless it is settled or renewed, all that it took is given back after
+        `lease_seconds`. ValueError for what core/limits.py refuses. None, as by default: this store keeps no limits.
+        """
+        return None
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:  # noqa: B027 -- by default nothing is reserved
+        """Puts what was used in the place of what was reserved; a ticket that has been settled stays as it is."""
+
+    async def renew(self, settlements: Sequence[Settlement], lease_seconds: float) -> None:  # noqa: B027
+        """Lets the leases of these tickets run for `lease_seconds` from now on; their amounts do not matter."""
 
     async def __aenter__(self) -> Self:
         await self.open()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.adoption import settle_trial
+from coo_middleware.context import CooContext
 from coo_middleware.core.exchange import Exchange
 from coo_middleware.core.freshness import judge
 from coo_middleware.core.judgement import refuse_answer
@@ -18,27 +19,23 @@ from coo_middleware.core.notice import (
     shared_fields,
     spare_fields,
 )
-from coo_middleware.core.record import CacheStatus, ErrorType, Record, classify_error
+from coo_middleware.core.record import CacheStatus, ErrorType, classify_error
 from coo_middleware.core.steering import answer_wishes, effective_ttl
 from coo_middleware.core.storable import refuse_fields
 from coo_middleware.core.trial import TRIAL_FIELDS, Trial
-from coo_middleware.estimator import add_estimate
 from coo_middleware.making import make_entry
 from coo_middleware.reply import Reply
+from coo_middleware.timing import Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from coo_middleware.config import Policy
-    from coo_middleware.context import CooContext
+    from coo_middleware.accounts import Accounts
     from coo_middleware.core.batch import Batch, Rest
     from coo_middleware.core.entry import Entry
     from coo_middleware.core.exchange import Answer
     from coo_middleware.core.freshness import Fwd
-    from coo_middleware.core.outcome import Usage
     from coo_middleware.core.plan import Plan
     from coo_middleware.core.request import Headers
-    from coo_middleware.recorder import Recorder
+    from coo_middleware.passage import Passage
 
 # Beside every status from 500 on; 0 is no answer at all.
 _FAILED: Final = frozenset({0, 408, 429})
@@ -49,14 +46,9 @@ class Call:
     """Settles one request once: what is stored, and what is counted for whom."""
 
     __slots__ = (
-        "_count",
-        "_ended",
+        "_accounts",
         "_headers",
-        "_policy",
-        "_recorder",
         "_spare",
-        "_started",
-        "_trial",
         "_tried",
         "answer",
         "asking",
@@ -67,35 +59,35 @@ class Call:
         "generation",
         "is_cut_off",
         "is_refresh",
+        "passage",
         "plan",
         "reply",
         "rest",
         "revalidates",
+        "timing",
+        "trial",
     )
 
     def __init__(
         self,
-        policy: Policy,
+        accounts: Accounts,
         plan: Plan,
         headers: Headers,
         context: CooContext,
-        recorder: Recorder,
         *,
-        count: Callable[[str], int] | None = None,
         batch: Batch | None = None,
+        passage: Passage | None = None,
     ) -> None:
         self.batch: Final = batch
         self.rest: Rest | None = None
-        self._count: Final = count
+        self._accounts: Final = accounts
         self._headers: Final = headers
-        self._policy: Final = policy
-        self._recorder: Final = recorder
-        self._started: Final = time.perf_counter()
-        self._ended = 0.0
+        self.passage: Final = passage
+        self.timing: Final = Timing()
         self.generation = 0
         self._spare: tuple[Entry, bytes] | None = None
         self._tried: Entry | None = None
-        self._trial: Trial | None = None
+        self.trial: Trial | None = None
         self.plan: Final = plan
         self.context: Final = context
         self.fwd: Fwd = "miss"
@@ -111,26 +103,19 @@ class Call:
         limit = plan.policy.max_entry_bytes if batch is None else batch.limit
         self.exchange: Final = Exchange(plan.format, limit, streams=plan.shape.stream, strip=strip)
 
-    def make_refresh(self, context: CooContext) -> Call:
+    def make_refresh(self) -> Call:
         """A call that asks for the same on nobody's behalf."""
-        call = Call(
-            self._policy, self.plan, self._headers, context, self._recorder, count=self._count, batch=self.batch
-        )
+        passage = self.passage.make_refresh() if self.passage else None
+        context = make_context(self.plan, passage)
+        call = Call(self._accounts, self.plan, self._headers, context, batch=self.batch, passage=passage)
         call.is_refresh = True
         call.generation = self.generation
         return call
 
     def make_rest(self, rest: Rest) -> Call:
         """A call that asks for what is left of this request."""
-        call = Call(
-            self._policy,
-            rest.left.plan,
-            self._headers,
-            self.context,
-            self._recorder,
-            count=self._count,
-            batch=rest.left,
-        )
+        left = rest.left
+        call = Call(self._accounts, left.plan, self._headers, self.context, batch=left, passage=self.passage)
         call.generation = self.generation
         return call
 
@@ -143,7 +128,7 @@ class Call:
             self.fwd = verdict.fwd
             if verdict.serves:
                 status: CacheStatus = "hit" if verdict.fwd == "request" else "stale"
-                fields = hit_fields(entry, now, self.plan.shape, len(content))
+                fields = [*hit_fields(entry, now, self.plan.shape, len(content)), *self._limits]
                 self.revalidates = verdict.revalidates and not self.plan.directives.only_if_cached
                 self.reply = Reply(200, fields, content, entry, status)
                 return
@@ -170,24 +155,26 @@ class Call:
         if self._spare is None:
             return None
         entry, content = self._spare
-        fields = spare_fields(entry, now, self.plan.shape, len(content), status)
+        fields = [*spare_fields(entry, now, self.plan.shape, len(content), status), *self._limits]
         return Reply(200, fields, content, entry, "stale")
 
     def make_shared_reply(self, entry: Entry, content: bytes) -> Reply:
         """The response that another request's call has just brought, in the shape that this one wants."""
-        return Reply(200, follower_fields(entry, self.plan, self.fwd, len(content)), content, entry, "collapsed")
+        fields = [*follower_fields(entry, self.plan, self.fwd, len(content)), *self._limits]
+        return Reply(200, fields, content, entry, "collapsed")
 
     def announce(self, status: int, headers: Headers) -> Headers:
         """What the answer to this request adds to a header section that begins with `status`."""
         if self._tried is not None:
-            return TRIAL_FIELDS
+            return (*TRIAL_FIELDS, *self._limits)
         lives = effective_ttl(self.plan.policy, self.plan.directives, answer_wishes(headers), self.context.ttl) > 0
         stored = lives and status == 200 and self.plan.policy.mode != "observe" and not self._refuse_early(headers)
-        return forward_fields(self.plan, self.fwd, stored=stored)
+        return (*forward_fields(self.plan, self.fwd, stored=stored), *self._limits)
 
     def tell_shared(self, headers: Headers, *, rewritten: bool) -> list[tuple[bytes, bytes]]:
         """The header section that another request's call brought, as this one gets it."""
-        return shared_fields(headers, forward_fields(self.plan, self.fwd, collapsed=True), rewritten=rewritten)
+        fields = (*forward_fields(self.plan, self.fwd, collapsed=True), *self._limits)
+        return shared_fields(headers, fields, rewritten=rewritten)
 
     def may_share(self, headers: Headers) -> bool:
         """Whether an answer with that header section may go to other requests with the same key."""
@@ -205,59 +192,78 @@ class Call:
 
     def finish_reply(self, reply: Reply) -> None:
         """Counts a reused response for the provider and key that once did the work; a refusal is nobody's."""
+        self._settle_reuse()
         if reply.entry is None:
-            self._recorder.counts["only_if_cached"] += 1
+            self._accounts.recorder.counts["only_if_cached"] += 1
             return
         self._adopt(reply.cache_status, reply.entry.provider, reply.entry.key_id)
-        self._record(reply.cache_status, 200, reply.entry.usage, "", "hit")
+        self._accounts.record(self, reply.cache_status, 200, reply.entry.usage, error_type="", stored="hit")
 
     def hear_out(self) -> None:
         """What was answered is another process's to count and to store."""
-        answer = self._find_answer()
+        answer = self._accounts.find_answer(self.plan, self.exchange)
         self.answer = answer if answer.status else None
 
     def end(self) -> None:
         """The client has what it gets; the record may still have to wait for what the call cost."""
-        self._ended = time.perf_counter()
+        self.timing.end()
 
     def finish_shared(self, leader: Call, *, raised: bool, left: bool) -> None:
         """Counts a request that was answered by the call of another one, which has been settled."""
         answer = leader.answer
+        self._settle_reuse()
         if answer is None:
             return
         error_type = "client_disconnect" if left else classify_error(answer, raised=raised, disconnected=False)
         self._adopt("collapsed", leader.context.provider, leader.context.key_id)
-        self._record("collapsed", answer.status, None if left else answer.outcome.usage, error_type, "collapsed")
+        usage = None if left else answer.outcome.usage
+        self._accounts.record(self, "collapsed", answer.status, usage, error_type=error_type, stored="collapsed")
 
     def finish(self, now: float, *, raised: bool, disconnected: bool) -> Entry | None:
         """Counts a forwarded request, and gives the entry to store, None when it must not be."""
-        answer, bypass = self._find_answer(), self.plan.bypass
+        answer, bypass, given = self._accounts.find_answer(self.plan, self.exchange), self.plan.bypass, self.context
         self.answer = answer
-        given = self.context
-        refusal = "exception" if raised else refuse_answer(self.plan, answer, given.ttl, bypassed=given.is_bypassed)
-        self._trial = settle_trial(self.plan, self._tried, answer, refusal, self._recorder)
+        limited = self.passage is not None and self.passage.refusal is not None
+        refusal = "limited" if limited else "exception" if raised else ""
+        refusal = refusal or refuse_answer(self.plan, answer, given.ttl, bypassed=given.is_bypassed)
+        self.trial = settle_trial(self.plan, self._tried, answer, refusal, self._accounts.recorder)
         # A stale one that was to be renewed is; a fresh one would have stayed until its time is over.
-        refusal = refusal or ("would-hit" if self._trial and not self.revalidates else "")
-        error_type = classify_error(answer, raised=raised, disconnected=disconnected)
-        self._recorder.counts["bypass." + bypass if bypass else "refreshes" if self.is_refresh else "misses"] += 1
+        refusal = refusal or ("would-hit" if self.trial and not self.revalidates else "")
+        error_type = "limited" if limited else classify_error(answer, raised=raised, disconnected=disconnected)
+        what = "limited" if limited else "bypass." + bypass if bypass else "refreshes" if self.is_refresh else "misses"
+        self._accounts.recorder.counts[what] += 1
         if refusal and not bypass:
-            self._recorder.counts["unstored." + refusal] += 1
+            self._accounts.recorder.counts["unstored." + refusal] += 1
         # Without a whole request no provider was asked.
         if bypass != "aborted":
-            self._record("bypass" if bypass else "miss", answer.status, answer.outcome.usage, error_type, refusal)
+            asked = self._settle(answer, error_type)
+            status, usage = 429 if limited else answer.status, answer.outcome.usage
+            self._accounts.record(
+                self, "bypass" if bypass else "miss", status, usage, error_type=error_type, stored=refusal, asked=asked
+            )
         return None if refusal else make_entry(self.plan, self.context, answer, self.generation, now)
 
-    def _find_answer(self) -> Answer:
-        """The answer that went by, with an estimate of its usage where one is wanted and the provider told none."""
-        answer = self.exchange.answer()
-        if self._count is None:
-            return answer
-        try:
-            return add_estimate(self._count, self.plan.content, answer, self.exchange.documents)
-        except Exception as error:
-            # The request is counted all the same.
-            self._recorder.report("internal_errors", error)
-            return answer
+    @property
+    def _limits(self) -> Headers:
+        """What the answer says about the limits of this caller."""
+        return () if self.passage is None else self.passage.tell()
+
+    def _settle_reuse(self) -> None:
+        if self.passage is not None:
+            self.passage.end_reuse()
+
+    def _settle(self, answer: Answer, error_type: ErrorType) -> bool:
+        """Settles what limits were taken of; whether this call itself asked a provider."""
+        if self.passage is None:
+            return True
+        return self.passage.end(answer, error_type, self.context.provider)
+
+    def make_refusal(self) -> Reply | None:
+        """What answers where limits kept the request from the app."""
+        reply = None if self.passage is None else self.passage.make_refusal()
+        if reply is None:
+            return None
+        return replace(reply, headers=[*reply.headers, *forward_fields(self.plan, self.fwd)])
 
     def _refuse_forwarding(self) -> Reply:
         body = self.plan.format.error_body(504, "only-if-cached was asked for, and no fresh response is stored")
@@ -267,7 +273,7 @@ class Call:
     def _adopt(self, cache_status: CacheStatus, provider: str, key_id: str) -> None:
         self.context.cache_status = cache_status
         self.context.provider, self.context.key_id = provider, key_id
-        self._recorder.counts[_COUNTS[cache_status]] += 1
+        self._accounts.recorder.counts[_COUNTS[cache_status]] += 1
 
     def _refuse_early(self, headers: Headers) -> str:
         """What the header section alone tells against sharing."""
@@ -275,25 +281,11 @@ class Call:
             return "bypass"
         return refuse_fields(headers, self.plan.policy, self.plan.caller)
 
-    def _record(
-        self, cache_status: CacheStatus, status: int, usage: Usage | None, error_type: ErrorType, stored: str
-    ) -> None:
-        if not self._policy.metrics.enabled:
-            return
-        record = Record(
-            provider=self.context.provider,
-            key_id=self.context.key_id,
-            operation=self.plan.format.operation,
-            model=self.plan.model,
-            status=status,
-            cache_status=cache_status,
-            usage=usage,
-            duration=(self._ended or time.perf_counter()) - self._started,
-            error_type=error_type,
-            stored=stored,
-            trial=self._trial,
-        )
-        self._recorder.record(record)
+
+def make_context(plan: Plan, passage: Passage | None) -> CooContext:
+    """What the handler of a request gets."""
+    attempts = None if passage is None else passage.attempts
+    return CooContext("bypass" if plan.bypass else "miss", plan.provider, plan.caller, attempts=attempts)
 
 
 def _resize(asking: bytes | None, headers: Headers) -> tuple[bytes, Headers] | None:

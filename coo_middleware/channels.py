@@ -204,12 +204,16 @@ class Watch:
 
 class Watcher:
     """The app's `send` where one client alone waits for the answer: every message goes to it at once, then the exchange
-    sees it. `strips`: the client did not ask for usage that the app was asked for.
+    sees it. `strips`: the client did not ask for usage that the app was asked for. `note_chunk` is told of each piece
+    of content.
     """
 
-    __slots__ = ("_announce", "_send", "_strips", "_watch", "is_disconnected")
+    __slots__ = ("_announce", "_note_chunk", "_send", "_strips", "_watch", "is_disconnected")
 
-    def __init__(self, watch: Watch, announce: Announce, send: Send, *, strips: bool) -> None:
+    def __init__(
+        self, watch: Watch, announce: Announce, send: Send, *, strips: bool, note_chunk: Callable[[], None]
+    ) -> None:
+        self._note_chunk: Final = note_chunk
         self._watch: Final = watch
         self._announce: Final = announce
         self._send: Final = send
@@ -220,6 +224,8 @@ class Watcher:
         """Forwards `message`."""
         if message["type"] == "http.response.body":
             await self._forward(self._watch.strip(message) if self._strips else message)
+            if message.get("body"):
+                self._note_chunk()
             self._watch.see(message)
         else:
             understood = self._watch.see(message) and message["type"] == "http.response.start"

@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, TypeAlias, cast
 
 from annotated_types import Ge, Gt, Le
 from pydantic import TypeAdapter, ValidationError
 
+from coo_middleware.config_checks import check_config
+from coo_middleware.core.exports import Admin, Exporters
 from coo_middleware.core.policy import STRICT, CachePolicy, StrictSettings
+from coo_middleware.core.providers import Algorithm, FallbackPolicy, HybridWeights, LLMProvider, Priority, RetryPolicy
+from coo_middleware.core.quotas import LimitsPolicy
 from coo_middleware.core.routes import RoutePolicy
-from coo_middleware.core.rules import cache_settings
-from coo_middleware.core.sealing import read_key
 from coo_middleware.faults import Fault, Source, explain_name, explain_rule, find_foreign
-from coo_middleware.formats.router import FORMAT_NAMES
-from coo_middleware.stores import StoreSettings, http_address, redis_address
+from coo_middleware.sections import fill, names_beside
+from coo_middleware.stores import StoreSettings
 from coo_middleware.yaml_source import read_yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic_core import ErrorDetails
 
     from coo_middleware.core.document import Json
-    from coo_middleware.faults import FieldPath
 
 ConfigSource: TypeAlias = "str | os.PathLike[str] | Mapping[str, object] | Config | None"
 
 _VARIABLE: Final[dict[str, Json]] = {"type": "string", "pattern": r"\$\{"}
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CHECKS: Final = {"redis": redis_address.find_faults, "http": http_address.find_faults}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,10 @@ class MetricsPolicy:
     """Estimate the tokens of answers for which the provider tells none, by this encoding; needs the extra `tokens`."""
     max_models: Annotated[int, Ge(1), Le(1_000_000)] = 1000
     """Models beyond this many are recorded as `other`."""
+    series: bool = True
+    """Count by model, cache status, token type and duration too, for the usage API, the dashboard and exporters."""
+    max_series: Annotated[int, Ge(10), Le(1_000_000)] = 10_000
+    """Beyond so many of these counters in a process, models are counted as `other`."""
     flush_seconds: Annotated[float, Ge(0.001), Le(10)] = 0.05
     """How long increments gather before they leave in one batch, in seconds."""
 
@@ -64,6 +67,26 @@ class Policy:
     """What is stored and reused."""
     metrics: MetricsPolicy = field(default_factory=MetricsPolicy)
     """What is counted."""
+    limits: LimitsPolicy = field(default_factory=LimitsPolicy)
+    """How much callers may ask for."""
+    algorithm: Algorithm = "least_loaded"
+    """Which of a provider's keys takes the next call: the one whose limits are used least, each in its turn, or by
+    `hybrid_weights`."""
+    priority: Priority = "balanced"
+    """Which weights `hybrid` has where `hybrid_weights` gives none: all alike, or most on the cost, the requests or the
+    tokens."""
+    hybrid_weights: HybridWeights | None = None
+    """The weights of `hybrid`."""
+    fallback: FallbackPolicy = field(default_factory=FallbackPolicy)
+    """Who is picked when no key of a provider may be."""
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    """How often a request may be tried."""
+    cooldown_seconds: Annotated[float, Gt(0), Le(86_400)] = 5.0
+    """So long does a key rest that was refused or has failed, in seconds, where the provider does not say how long;
+    each further time in a row twice as long."""
+    cooldown_max_seconds: Annotated[float, Gt(0), Le(86_400)] = 300.0
+    """The longest that a key rests, in seconds, whatever the provider says; so long does one whose credential is
+    refused."""
     on_disconnect: Literal["finish", "cancel"] = "finish"
     """What becomes of a call when its last client has left: `finish` lets it end, so that its usage is counted and its
     answer stored; `cancel` ends it."""
@@ -114,6 +137,12 @@ class Config:
     """Where the middleware remembers."""
     policy: Policy = field(default_factory=Policy)
     """What the middleware does."""
+    exporters: Exporters = field(default_factory=Exporters)
+    """Where metrics go besides the store."""
+    admin: Admin = field(default_factory=Admin)
+    """The admin API and its dashboard."""
+    llm_providers: tuple[LLMProvider, ...] = ()
+    """Who does the work, and with which keys."""
 
 
 class ConfigError(ValueError):
@@ -154,7 +183,8 @@ def _loosen(member: dict[str, Json]) -> Json:
     if "$ref" in member:
         return about | {"anyOf": [member, {"type": "null"}]}
     if "anyOf" in member:
-        return about | {"anyOf": [*cast("list[Json]", member["anyOf"]), _VARIABLE]}
+        choices = cast("list[dict[str, Json]]", member["anyOf"])
+        return about | {"anyOf": [*choices, *([] if "$ref" in choices[0] else [_VARIABLE])]}
     if "enum" in member or member["type"] not in {"string", "array"}:
         return about | {"anyOf": [member, _VARIABLE]}
     return about | member
@@ -162,7 +192,7 @@ def _loosen(member: dict[str, Json]) -> Json:
 
 def _build(source: Source) -> Config:
     config, faults = _validate(source.tree)
-    if faults := [*source.faults, *faults] or list(_check(config)):
+    if faults := [*source.faults, *faults] or list(check_config(config)):
         raise ConfigError(source.describe(faults))
     return config
 
@@ -171,7 +201,7 @@ def _validate(tree: object) -> tuple[Config, list[Fault]]:
     # Returned and not raised: a ConfigError raised in here would carry pydantic's error, which holds the values.
     if foreign := list(find_foreign(tree)):
         return Config(), foreign
-    text = json.dumps(_fill(tree, Config()), default=_plain)
+    text = json.dumps(fill(tree, Config), default=_plain)
     try:
         return _ADAPTER.validate_json(text, strict=True), []
     except ValidationError as error:
@@ -181,66 +211,14 @@ def _validate(tree: object) -> tuple[Config, list[Fault]]:
 def _explain(error: ErrorDetails) -> Fault:
     path = error["loc"]
     if error["type"] == "unexpected_keyword_argument":
-        section: Config | RoutePolicy = Config()
-        for name in path[:-1]:
-            # The only list whose items have fields is that of the routes.
-            section = RoutePolicy() if isinstance(name, int) else cast("Config", getattr(section, name))
-        return explain_name(path, [each.name for each in fields(section)])
+        return explain_name(path, names_beside(path, Config))
+    if error["type"] == "missing":
+        return Fault(path, "is missing; write it down, for it has no default")
     return explain_rule(error["type"], path, error["input"], error.get("ctx", {}))
-
-
-def _fill(value: object, section: object) -> object:
-    """A section of which nothing is said, as in `policy:`, is a section with its defaults."""
-    if not is_dataclass(section):
-        return value
-    if isinstance(value, Mapping):
-        return {name: _fill(member, getattr(section, name, None)) for name, member in value.items()}
-    return {} if value is None else value
 
 
 def _plain(value: object) -> object:
     return os.fspath(value) if isinstance(value, os.PathLike) else dict(cast("Mapping[str, object]", value))
-
-
-def _check(config: Config) -> Iterator[Fault]:
-    """What no single field can say about itself."""
-    yield from _check_store(config.storage.runtime)
-    for place, route in enumerate(config.policy.routes):
-        if route.format and route.format not in FORMAT_NAMES:
-            known = ", ".join(FORMAT_NAMES)
-            yield Fault(("policy", "routes", place, "format"), f"must be one of {known}, got a text")
-        if route.scope is not None:
-            yield from _check_scope(("policy", "routes", place, "scope"), route.scope)
-        if route.model != "*" and cache_settings(route):
-            refusal = "settings of the cache go by the path alone; give them a rule without a model"
-            yield Fault(("policy", "routes", place, "model"), refusal)
-    cache = config.policy.cache
-    yield from _check_scope(("policy", "cache", "scope"), cache.scope)
-    for field_name, headers in (("scope_headers", cache.scope_headers), ("key_headers", cache.key_headers)):
-        for place, header in enumerate(headers):
-            if not _TOKEN.fullmatch(header):
-                path = ("policy", "cache", field_name, place)
-                yield Fault(path, "must be a header's name (letters, digits and hyphens), got a text")
-
-
-def _check_scope(path: FieldPath, scope: str) -> Iterator[Fault]:
-    name = scope.removeprefix("header:")
-    if scope not in {"credentials", "shared"} and (name == scope or not _TOKEN.fullmatch(name)):
-        yield Fault(path, "must be credentials, shared or header:<name>, got a text")
-
-
-def _check_store(runtime: StoreSettings) -> Iterator[Fault]:
-    section = ("storage", "runtime")
-    for place, key in enumerate(runtime.encryption_keys):
-        try:
-            read_key(key)
-        except ValueError as error:
-            yield Fault((*section, "encryption_keys", place), str(error))
-    if runtime.type in _CHECKS:
-        for name, refusal in _CHECKS[runtime.type](runtime):
-            yield Fault((*section, name), refusal)
-    elif runtime.type != "memory" and not runtime.path:
-        yield Fault((*section, "path"), f"the {runtime.type} store needs it; say which file keeps the data")
 
 
 _ADAPTER: Final = TypeAdapter(Config)

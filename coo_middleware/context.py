@@ -9,6 +9,9 @@ from coo_middleware.core.steering import LONGEST_NAME, MOST_TAGS, is_name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from coo_middleware.attempts import Attempts
+    from coo_middleware.core.outcome import Usage
+    from coo_middleware.core.providers import ProviderKey
     from coo_middleware.core.record import CacheStatus
 
 
@@ -24,6 +27,7 @@ class CooContext:
     """
 
     __slots__ = (
+        "_attempts",
         "_stale_if_error",
         "_stale_while_revalidate",
         "_tags",
@@ -34,7 +38,10 @@ class CooContext:
         "provider",
     )
 
-    def __init__(self, cache_status: CacheStatus, provider: str, key_id: str) -> None:
+    def __init__(
+        self, cache_status: CacheStatus, provider: str, key_id: str, *, attempts: Attempts | None = None
+    ) -> None:
+        self._attempts = attempts
         self.cache_status: CacheStatus = cache_status
         self.provider = provider
         self.key_id = key_id
@@ -89,6 +96,53 @@ class CooContext:
     def bypass(self) -> None:
         """Keeps this answer out of the cache."""
         self.is_bypassed = True
+
+    async def pick(self, provider: str, *, tokens: int | None = None) -> ProviderKey:
+        """The key to call the provider with: of the one in `llm_providers` whose id is `provider`, else of those whose
+        type is, else of `policy.fallback`. A place in its limits is held until it is reported, or this request ends.
+        `tokens`, input and output together, is what the call is expected to take; without it, it is estimated.
+
+        A key that has failed in this request is not given again; one that was not reported is given back and counts
+        nothing. Sets `provider` and `key_id`. Raises LookupError for a provider that has no keys, LimitedError when
+        no key may be called now or `policy.retry.max_attempts` keys were tried, and StoreError where the store is away
+        and `policy.limits.on_store_error` is `closed`.
+        """
+        key = await self._find_attempts().pick(provider, tokens)
+        self.provider, self.key_id = key.provider, key.id
+        return key
+
+    async def report(
+        self,
+        key: ProviderKey,
+        *,
+        status: int | None = None,
+        usage: Usage | None = None,
+        error: BaseException | None = None,
+        retry_after: float | str | None = None,
+        duration: float | None = None,
+    ) -> None:
+        """Tells what became of the attempt with `key`, so that it is counted for that key and not for the one that
+        answers: its `status`, or the `error` that was raised in place of one, from which the status is read where it
+        has one. With neither, it went well. `retry_after` is the provider's, in seconds or as the Retry-After field
+        says it; `duration` is in seconds, else the time since the pick.
+
+        The attempt that this request is answered with need not be reported. A second report of an attempt changes
+        nothing; ValueError for a key that was not picked for this request.
+        """
+        self._find_attempts().report(
+            key,
+            self.cache_status,
+            status=status,
+            usage=usage,
+            error=error,
+            retry_after=retry_after,
+            duration=duration,
+        )
+
+    def _find_attempts(self) -> Attempts:
+        if self._attempts is None:
+            raise LookupError("provider: there is no key to pick, llm_providers has no keys; name some there")
+        return self._attempts
 
 
 def _check_grace(name: str, seconds: float | None) -> float | None:

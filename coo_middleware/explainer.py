@@ -73,7 +73,7 @@ class Explainer:
         """What the cache makes of one request or two, and of an answer to the first. With `texts` the texts that differ
         are shown.
         """
-        asked = [self._ask(dump) for dump in dumps]
+        asked = [self.ask(dump) for dump in dumps]
         told = [_explain(dump, each) for dump, each in zip(dumps, asked, strict=True)]
         ours, theirs = asked[0], asked[1] if len(asked) > 1 else None
         found = compare(ours, theirs) if ours and theirs else []
@@ -86,7 +86,7 @@ class Explainer:
             answer=judge(ours.plan, answer.status, answer.headers, answer.content) if ours and answer else None,
         )
 
-    def _ask(self, dump: AskedDump) -> Asked | None:
+    def ask(self, dump: AskedDump) -> Asked | None:
         """The request as it is planned, None where it passes untouched."""
         route = self._router.recognise(unquote(dump.path.decode())) if dump.method == "POST" else None
         if route is None:

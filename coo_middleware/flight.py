@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.channels import Watch, asking
+from coo_middleware.core.limited import LimitedError
 from coo_middleware.core.notice import add_fields
 from coo_middleware.flight_log import FlightLog
 from coo_middleware.follower import FollowError
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from starlette.types import Message
 
-    from coo_middleware.call import Call
     from coo_middleware.core.entry import Entry
     from coo_middleware.flights import Flights
     from coo_middleware.follower import Follower
@@ -65,16 +65,6 @@ class Flight:
     def is_attended(self) -> bool:
         """Whether any client is there."""
         return bool(self.readers or self.waiters)
-
-    def reads_like(self, call: Call) -> bool:
-        """Whether a request for the same wants the log's very content, or what is left of it without usage."""
-        if self.log.status != 200:
-            return True
-        asked, wanted = self.leader.call.plan.asked, call.plan.shape
-        if asked.stream != wanted.stream or (wanted.usage and not asked.usage):
-            return False
-        strips = self.log.rewrites and not wanted.usage
-        return strips or not self.log.is_coded or call.codings == self.leader.call.codings
 
     def tell_leader(self, message: Message, *, strips: bool) -> Message:
         """The start as the leader's client gets it."""
@@ -185,11 +175,14 @@ class Flight:
     async def _call_app(self, leader: Follower) -> None:
         self.calls_app = leader.leads = True
         with asking(leader.scope, leader.content, leader.call.asking):
-            await self._flights.app(leader.scope, self._receive, self._send)
+            await self._flights.run(leader.call, leader.scope, self._receive, self._send)
 
     def _end(self, leader: Follower, error: BaseException | None) -> None:
         disconnected = self._is_abandoned and not self.is_attended
-        raised, heir = error is not None, self._find_heir()
+        raised, limited = error is not None, isinstance(error, LimitedError)
+        # A refusal asked no upstream, and speaks for one caller alone.
+        self._attempts -= limited
+        heir = self._find_heir()
         entry = self._flights.settle(leader.call, asked=self.calls_app, raised=raised, disconnected=disconnected)
         if raised and heir is not None and not isinstance(error, FollowError):
             leader.error = error
@@ -199,7 +192,7 @@ class Flight:
             return
         self.error, self.entry, self.has_landed = error, entry, True
         self.trace = error.__traceback__ if error is not None else None
-        if isinstance(error, Exception) and not self.is_attended:
+        if isinstance(error, Exception) and not limited and not self.is_attended:
             # No layer above hears of it.
             self._flights.recorder.report("unattended_errors", error)
         self._wake_all()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from starlette.types import Message
 
+    from coo_middleware.call import Call
     from coo_middleware.channels import Watch
 
 
@@ -42,6 +43,16 @@ class FlightLog:
     def is_odd(self) -> bool:
         """Whether something came that only the client it was meant for can make sense of."""
         return self._watch.is_odd
+
+    def reads_like(self, leader: Call, call: Call) -> bool:
+        """Whether a request for the same as the leader's wants this content, or what is left of it without usage."""
+        if self.status != 200:
+            return True
+        asked, wanted = leader.plan.asked, call.plan.shape
+        if asked.stream != wanted.stream or (wanted.usage and not asked.usage):
+            return False
+        strips = self.rewrites and not wanted.usage
+        return strips or not self.is_coded or call.codings == leader.codings
 
     def append(self, message: Message) -> None:
         """Adds the app's next message."""

@@ -10,9 +10,9 @@ from coo_middleware.flight import GRACE_SECONDS, Flight
 from coo_middleware.peers import tell, tell_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
-    from starlette.types import ASGIApp, Message
+    from starlette.types import Message, Receive, Scope, Send
 
     from coo_middleware.call import Call
     from coo_middleware.config import Policy
@@ -28,12 +28,13 @@ _CLOSING_SECONDS: Final = 10.0
 class Flights:
     """All upstream calls in flight: by cache key those that others may join, and all that go on without a client.
 
-    `finish` settles a call and gives the entry to be stored, which `store` does. `peers` are the other replicas.
+    `run` has the app answer a call; `finish` settles one and gives the entry to be stored, which `store` does. `peers`
+    are the other replicas.
     """
 
     def __init__(
         self,
-        app: ASGIApp,
+        run: Callable[[Call, Scope, Receive, Send], Awaitable[None]],
         policy: Policy,
         recorder: Recorder,
         finish: Callable[[Call, bool, bool], Entry | None],
@@ -41,7 +42,7 @@ class Flights:
         *,
         peers: Peers,
     ) -> None:
-        self.app: Final = app
+        self.run: Final = run
         self.recorder: Final = recorder
         self._finish: Final = finish
         self._policy: Final = policy

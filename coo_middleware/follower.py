@@ -123,7 +123,7 @@ class Follower:
         if log.end and not self.leads:
             if not flight.is_shareable:
                 return ALONE
-            if not flight.reads_like(self.call):
+            if not log.reads_like(flight.leader.call, self.call):
                 return await self._wait_for_entry(flight)
         await self._send_all(flight, send)
         return ANSWERED
@@ -169,6 +169,8 @@ class Follower:
             message = self._tell(flight, message, strips=strips)
         try:
             await send(message)
+            if message.get("body"):
+                self.call.timing.note_chunk()
         except BaseException:
             # A server may say so when its client has left; whatever else it says, this client gets no more.
             self.is_left = True

@@ -6,27 +6,32 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from coo_middleware.accounts import Accounts
 from coo_middleware.adoption import Adoption
 from coo_middleware.at_rest import open_sealer
 from coo_middleware.backing import Backing
 from coo_middleware.cache import Cache
-from coo_middleware.call import Call
+from coo_middleware.call import Call, make_context
 from coo_middleware.channels import Content, Watch, Watcher, asking
 from coo_middleware.config import Config, make_config
 from coo_middleware.context import CooContext
 from coo_middleware.core.batch import make_batch
-from coo_middleware.core.entry import Entry, EntryError
+from coo_middleware.core.limited import LimitedError
 from coo_middleware.core.plan import Target
 from coo_middleware.estimator import open_estimator
 from coo_middleware.explainer import open_planner
+from coo_middleware.finder import Finder
 from coo_middleware.flights import Flights
 from coo_middleware.formats.router import Router
+from coo_middleware.gate import Gate
+from coo_middleware.passage import Passages
 from coo_middleware.peers import Peers, open_replicas
 from coo_middleware.portions import Gathered, Shelf
+from coo_middleware.prices import Prices
 from coo_middleware.recorder import Recorder
 from coo_middleware.reply import Reply
 from coo_middleware.sharing import Sharing
-from coo_middleware.stores import StoreBusyError
+from coo_middleware.stores import StoreError
 
 if TYPE_CHECKING:
     import os
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from coo_middleware.core.batch import Rest
+    from coo_middleware.core.entry import Entry
     from coo_middleware.core.format import Route
     from coo_middleware.core.record import Record
     from coo_middleware.stores import RuntimeStore
@@ -70,16 +76,19 @@ class COOMiddleware:
         self._cache: Final = Cache(self._backing.guarded, policy.cache.local_max_bytes, sealer)
         self._router: Final = Router(policy.routes)
         self._planner: Final = open_planner(policy)
-        self._adoption: Final = Adoption()
-        self._recorder: Final = Recorder(self._backing.outbox, policy.metrics, on_record)
-        self._shelf: Final = Shelf(self._cache, self._recorder)
+        self._recorder: Final = Recorder(self._backing.outbox, policy.metrics, *filter(None, [on_record]))
+        prices, count = Prices(self.config.llm_providers), open_estimator(policy.metrics.estimate_tokens)
+        self._shelf: Final = Shelf(self._cache, self._recorder, prices)
+        self._finder: Final = Finder(self._cache, self._shelf, Adoption(), self._recorder, self._tell_time)
+        self._accounts: Final = Accounts(policy, self._recorder, prices, count)
+        self._passages: Final = Passages(self.config, self._backing.guarded, self._recorder, prices, count)
+        self._gate: Final = Gate(app)
         replicas = open_replicas(self._backing.guarded, policy.cache, sealer)
         self._peers: Final = Peers(replicas, self._cache, self._shelf, self._recorder, self._tell_time)
         self._flights: Final = Flights(
-            self._run_app, policy, self._recorder, self._finish, self._store, peers=self._peers
+            self._gate.run, policy, self._recorder, self._finish, self._store, peers=self._peers
         )
         self._sharing: Final = Sharing(self._flights, policy, self._cache, self._recorder, self._tell_time)
-        self._count: Final = open_estimator(policy.metrics.estimate_tokens)
         self._now = time.time
 
     @property
@@ -90,6 +99,7 @@ class COOMiddleware:
     async def drain(self) -> None:
         """Returns when all after-response work so far is done, calls that go on without a client among it."""
         await self._flights.drain()
+        await self._passages.drain()
         await self._recorder.drain()
 
     async def close(self) -> None:
@@ -99,6 +109,7 @@ class COOMiddleware:
         await self._flights.close()
         await self.drain()
         try:
+            await self._passages.close()
             await self._peers.close()
             await self._backing.close()
         except Exception as error:
@@ -131,6 +142,7 @@ class COOMiddleware:
             await send(message)
 
         await self._open()
+        self._accounts.open()
         await self.app(scope, receive, send_and_close)
 
     async def _open(self) -> None:
@@ -144,7 +156,24 @@ class COOMiddleware:
         call = await self._begin(route, scope, content)
         if call is None:
             await self.app(scope, content.receive, send)
-        elif call.reply is not None:
+            return
+        try:
+            await self._answer(call, scope, content, send)
+        except (LimitedError, StoreError):
+            refusal = call.make_refusal()
+            if refusal is None:
+                raise
+            await self._send(refusal, send)
+
+    async def _answer(self, call: Call, scope: Scope, content: Content, send: Send) -> None:
+        if call.passage is not None:
+            try:
+                await call.passage.enter_early()
+            except (LimitedError, StoreError):
+                self._finish(call, raised=True, disconnected=False)
+                raise
+        call.timing.hand_over()
+        if call.reply is not None:
             if call.revalidates:
                 self._sharing.refresh(call, scope, content)
             await self._reply(call, call.reply, send)
@@ -186,9 +215,6 @@ class COOMiddleware:
     def _tell_time(self) -> float:
         return self._now()
 
-    async def _run_app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
-
     async def _begin(self, route: Route, scope: Scope, content: Content) -> Call | None:
         """The call, None after a fault of ours: then the app answers as if we were not there."""
         try:
@@ -196,58 +222,31 @@ class COOMiddleware:
             if not route.bypass:
                 await content.read()
             call = self._prepare(route, scope, content)
-            entry = await self._find_entry(call)
-            self._find_reply(call, entry, self._now())
-            if call.plan.digest and (call.reply is None or call.revalidates):
-                # After the look-up: what is purged while the upstream works must not be reused.
-                call.generation = await self._cache.begin()
+            await self._finder.find(call)
         except Exception as error:
             self._recorder.report("internal_errors", error)
             return None
         return call
 
-    async def _find_entry(self, call: Call) -> Entry | None:
-        """The entry for a request; one with several inputs may be made of several, or leave a rest to be asked for."""
-        if call.batch is None:
-            return await self._look_up(call)
-        entry, call.rest = await self._shelf.look_up(call.batch, self._now())
-        return entry
-
-    def _find_reply(self, call: Call, entry: Entry | None, now: float) -> None:
-        # What observing keeps has no content to answer with.
-        usable = None if call.plan.policy.mode == "observe" else entry
-        call.find_reply(usable, self._cache.render(call.plan, usable) if usable else None, now)
-        if entry is not None and self._adoption.withholds(call.plan):
-            call.withhold(entry, now)
-
     def _prepare(self, route: Route, scope: Scope, content: Content) -> Call:
         path = scope.get("raw_path") or scope["path"].encode(errors="surrogateescape")
         target = Target(path, scope.get("query_string", b""), tuple(scope.get("headers", ())))
         plan, parts = self._planner.plan_in_parts(route, target, content.body, route.bypass or content.fault)
-        context = CooContext("bypass" if plan.bypass else "miss", plan.provider, plan.caller)
+        passage = self._passages.open(plan, scope["path"])
+        context = make_context(plan, passage)
         scope.setdefault("state", {})["coo"] = context
-        batch = make_batch(plan, parts)
-        return Call(self.config.policy, plan, target.headers, context, self._recorder, count=self._count, batch=batch)
-
-    async def _look_up(self, call: Call) -> Entry | None:
-        """The stored response that may answer, None when there is none: a store's fault is a miss."""
-        plan, wishes = call.plan, call.plan.directives
-        if plan.bypass or wishes.no_store or wishes.no_cache:
-            return None
-        try:
-            entry = await self._cache.look_up(plan)
-        except Exception as error:
-            call.is_cut_off = not isinstance(error, EntryError | StoreBusyError)
-            self._recorder.report("bad_entries" if isinstance(error, EntryError) else "store_errors", error)
-            return None
-        return entry
+        return Call(self._accounts, plan, target.headers, context, batch=make_batch(plan, parts), passage=passage)
 
     async def _reply(self, call: Call, reply: Reply, send: Send) -> None:
         try:
-            await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-            await send({"type": "http.response.body", "body": reply.content})
+            await self._send(reply, send)
+            call.timing.note_chunk()
         finally:
             self._finish_reply(call, reply)
+
+    async def _send(self, reply: Reply, send: Send) -> None:
+        await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+        await send({"type": "http.response.body", "body": reply.content})
 
     def _finish_reply(self, call: Call, reply: Reply) -> None:
         try:
@@ -258,11 +257,12 @@ class COOMiddleware:
     async def _forward(self, call: Call, scope: Scope, content: Content, send: Send) -> None:
         content.is_delivered = call.exchange.is_delivered
         watch = Watch(call.exchange, self._recorder)
-        watcher = Watcher(watch, call.announce, send, strips=call.asking is not None)
+        note = call.timing.note_chunk
+        watcher = Watcher(watch, call.announce, send, strips=call.asking is not None, note_chunk=note)
         raised = True
         try:
             with asking(scope, content, call.asking):
-                await self.app(scope, content.receive, watcher.send)
+                await self._gate.run(call, scope, content.receive, watcher.send)
             raised = False
         except asyncio.CancelledError:
             # Whoever cancels a request has given its client up.

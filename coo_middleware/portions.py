@@ -10,6 +10,7 @@ from coo_middleware.core.document import read_json
 from coo_middleware.core.entry import EntryError
 from coo_middleware.core.freshness import judge
 from coo_middleware.core.notice import add_fields
+from coo_middleware.core.outcome import Usage
 from coo_middleware.stores import StoreError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from coo_middleware.core.batch import Batch, Rest
     from coo_middleware.core.entry import Entry
     from coo_middleware.core.request import Headers
+    from coo_middleware.prices import Prices
     from coo_middleware.recorder import Recorder
 
 _T = TypeVar("_T")
@@ -38,10 +40,11 @@ _OURS: Final = b"x-coo-cache"
 class Shelf:
     """The entries of single inputs in `cache`. Faults of the store are reported to `recorder`, and are misses."""
 
-    __slots__ = ("_cache", "_recorder")
+    __slots__ = ("_cache", "_prices", "_recorder")
 
-    def __init__(self, cache: Cache, recorder: Recorder) -> None:
+    def __init__(self, cache: Cache, recorder: Recorder, prices: Prices) -> None:
         self._cache: Final = cache
+        self._prices: Final = prices
         self._recorder: Final = recorder
 
     async def look_up(self, batch: Batch, now: float) -> tuple[Entry | None, Rest | None]:
@@ -81,7 +84,8 @@ class Shelf:
         if rest.entries:
             self._recorder.counts["partial_hits"] += 1
         for (provider, key_id), tokens in rest.saved.items():
-            self._recorder.add_saving(provider, key_id, tokens)
+            cost = self._prices.cost(provider, rest.left.plan.model, Usage(tokens, None))
+            self._recorder.add_saving(provider, key_id, tokens, cost)
 
     async def _each(self, work: Callable[[_T], Awaitable[None]], items: Iterable[_T], seconds: float) -> None:
         """Does the work on each item, a few at once, until the time is up or the store fails."""

@@ -12,7 +12,8 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.core.record import OUTPUT_TOKENS, TOKENS_SAVED, Record, count_record
+from coo_middleware.core.record import COST_SAVED, OUTPUT_AUDIO_TOKENS, TOKENS_SAVED, Record, count_record
+from coo_middleware.core.series import count_series
 from coo_middleware.stores import StoreAwayError
 from coo_middleware.stores.checks import check_counter
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("coo_middleware")
 
 OTHER: Final = "other"
+# No metric's name is longer.
+_LONGEST: Final = OUTPUT_AUDIO_TOKENS
 _RETRY_SECONDS: Final = 1.0
 
 
@@ -32,18 +35,17 @@ class Recorder:
     """Puts records into `outbox`, which is sent every `flush_seconds`; provider keys beyond `max_keys` are counted
     under `other`.
 
-    `counts` are this process's own counters: hits, misses, bypasses and refusals by reason, faults. `observe` is told
-    each record, models beyond `max_models` as `other`.
+    `counts` are this process's own counters: hits, misses, bypasses and refusals by reason, faults. Each of `observers`
+    is told each record, models beyond `max_models` as `other`.
     """
 
-    def __init__(
-        self, outbox: Outbox, policy: MetricsPolicy, observe: Callable[[Record], object] | None = None
-    ) -> None:
+    def __init__(self, outbox: Outbox, policy: MetricsPolicy, *observers: Callable[[Record], object]) -> None:
         self._outbox: Final = outbox
         self._policy: Final = policy
-        self._observe: Final = observe
+        self._observers: Final = observers
         self._keys: set[tuple[str, str]] = set()
         self._models: set[str] = set()
+        self._series: set[tuple[str, str, str]] = set()
         self._tasks: set[asyncio.Task[object]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -53,21 +55,28 @@ class Recorder:
     def record(self, record: Record) -> None:
         """Adds one record to the next batch."""
         key = self._fold(record.provider, record.key_id)
+        told = replace(record, provider=key[0], key_id=key[1], model=self._fold_model(record.model))
         for metric, amount in count_record(record):
             self._outbox.add((*key, metric), amount)
+        if self._policy.series:
+            self._count_series(told)
         self._schedule(self._policy.flush_seconds)
-        if self._observe is None:
-            return
-        try:
-            self._observe(replace(record, provider=key[0], key_id=key[1], model=self._fold_model(record.model)))
-        except Exception as error:
-            self.report("observer_errors", error)
+        for observe in self._observers:
+            try:
+                observe(told)
+            except Exception as error:
+                self.report("observer_errors", error)
 
-    def add_saving(self, provider: str, key_id: str, tokens: int) -> None:
-        """Counts tokens that a part of a request did not cost; the request itself has a record of its own."""
-        if self._policy.enabled and tokens:
-            self._outbox.add((*self._fold(provider, key_id), TOKENS_SAVED), float(tokens))
-            self._schedule(self._policy.flush_seconds)
+    def add_saving(self, provider: str, key_id: str, tokens: int, cost: float | None) -> None:
+        """Counts what a part of a request did not cost, in tokens and US dollars; the request itself has a record of
+        its own.
+        """
+        if not self._policy.enabled:
+            return
+        for metric, amount in ((TOKENS_SAVED, float(tokens)), (COST_SAVED, cost or 0.0)):
+            if amount:
+                self._outbox.add((*self._fold(provider, key_id), metric), amount)
+                self._schedule(self._policy.flush_seconds)
 
     def spawn(self, work: Coroutine[object, object, object]) -> None:
         """Runs after-response work in a task that is held until it is done."""
@@ -108,8 +117,7 @@ class Recorder:
         try:
             if key in self._keys:
                 return key
-            # No metric's name is longer.
-            check_counter(provider, key_id, OUTPUT_TOKENS)
+            check_counter(provider, key_id, _LONGEST)
         except (TypeError, ValueError):
             return (OTHER, OTHER)
         if len(self._keys) >= self._policy.max_keys:
@@ -123,6 +131,17 @@ class Recorder:
             return OTHER
         self._models.add(model)
         return model
+
+    def _count_series(self, record: Record) -> None:
+        """Callers choose models and cause errors: of the series that they make only so many are kept apart."""
+        counts = [((record.provider, record.key_id, metric), amount) for metric, amount in count_series(record)]
+        unknown = [name for name, _ in counts if name not in self._series]
+        if unknown and len(self._series) + len(unknown) > self._policy.max_series and record.model != OTHER:
+            self._count_series(replace(record, model=OTHER))
+            return
+        self._series.update(unknown)
+        for name, amount in counts:
+            self._outbox.add(name, amount)
 
     def _adopt_loop(self) -> asyncio.AbstractEventLoop:
         """The running loop. What waited on an earlier one that has ended waits for nothing; its sums are kept."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.context import CooContext
 from coo_middleware.follower import Follower
 
 if TYPE_CHECKING:
@@ -70,9 +69,9 @@ class Sharing:
     def refresh(self, call: Call, scope: Scope, content: Content) -> None:
         """Fetches a new response in place of the stale one that answers this call, in the background."""
         try:
-            context = CooContext("miss", call.plan.provider, call.plan.caller)
-            own = {**scope, "state": {**scope.get("state", {}), "coo": context}}
-            self._flights.refresh(Follower(call.make_refresh(context), own, content))
+            refresh = call.make_refresh()
+            own = {**scope, "state": {**scope.get("state", {}), "coo": refresh.context}}
+            self._flights.refresh(Follower(refresh, own, content))
         except Exception as error:
             self._recorder.report("internal_errors", error)
 

@@ -20,10 +20,11 @@ from typing import Protocol
 import anthropic
 import openai
 
-from coo_middleware import Config, COOMiddleware, load_config
+from coo_middleware import Config, COOMiddleware
+from example_app import scene
 from example_app.dialects.answer import Document, answer
 from example_app.loopback import HOST, InFlight, loopback
-from example_app.main import config_path, create_proxy
+from example_app.main import create_proxy, read_config
 from example_app.upstream import Upstream
 
 SECONDS_PER_EVENT = 0.01
@@ -128,7 +129,7 @@ def steps(clients: tuple[openai.AsyncOpenAI, openai.AsyncOpenAI, anthropic.Async
         Step("chat, no-store", "openai", chat, MESSAGES | NO_STORE, "BYPASS"),
         Step("chat, as a stream", "openai", chat, MESSAGES | STREAMED, "HIT", crosses=True),
         Step("chat, as a stream again", "openai", chat, MESSAGES | STREAMED, "HIT"),
-        Step("chat, upstream says 429", "openai", chat, {**MESSAGES, "model": "fail-429"}, "MISS", 429),
+        Step("chat, upstream says 400", "openai", chat, {**MESSAGES, "model": "fail-400"}, "MISS", 400),
         Step("responses, streamed", "openai", responses, question | STREAMED, "MISS"),
         Step("responses, streamed again", "openai", responses, question | STREAMED, "HIT"),
         Step("embeddings", "openai", embeddings, question, "MISS", generates=False),
@@ -176,10 +177,9 @@ async def demonstrate(*, keep_serving: bool) -> int:
     """Runs the programme and reports; the process's exit status."""
     async with AsyncExitStack() as stack:
         upstream = Upstream(lambda: asyncio.sleep(SECONDS_PER_EVENT))
-        coo = COOMiddleware(
-            create_proxy(_environ(await stack.enter_async_context(loopback(upstream)))),
-            _config(stack.enter_context(TemporaryDirectory())),
-        )
+        address = await stack.enter_async_context(loopback(upstream))
+        config = _config(stack.enter_context(TemporaryDirectory()), address)
+        coo = COOMiddleware(create_proxy({}, config), config)
         stage = Stage(coo, InFlight(coo), upstream)
         url = await stack.enter_async_context(loopback(stage.proxy))
         clients = (_openai(url, "caller-1"), _openai(url, "caller-2"), _anthropic(url, "caller-1"))
@@ -188,7 +188,7 @@ async def demonstrate(*, keep_serving: bool) -> int:
         rows = [await stage.play(step) for step in steps(clients)]
         totals = {provider: await stage.counters(provider) for provider in KEY_IDS}
         report(rows, totals, upstream.calls)
-        found = list(faults(rows, totals, upstream.calls))
+        found = list(faults(rows, totals, upstream.calls)) + await scene.play(upstream, address, config)
         print(
             "\n".join(f"FAULT: {fault}" for fault in found)
             or "Every answer, cache status and counter is as it must be."
@@ -198,9 +198,9 @@ async def demonstrate(*, keep_serving: bool) -> int:
         return 1 if found else 0
 
 
-def _config(folder: str) -> Config:
+def _config(folder: str, upstream: str) -> Config:
     """The example's configuration with a store of its own: every demonstration begins without a stored response."""
-    config = load_config(config_path({}))
+    config = read_config(_environ(upstream))
     # It must end well on a machine that is busy with other things, too.
     runtime = replace(
         config.storage.runtime,

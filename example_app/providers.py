@@ -1,59 +1,58 @@
-"""Where the proxy sends its calls, and with whose credential, as the environment says."""
+"""Where the proxy sends its calls, and with whose credential, as the configuration and the environment say."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from coo_middleware.core.providers import LLMProvider, ProviderKey
 from example_app.errors import anthropic_error, openai_error
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """One upstream API: `base_url` as its own SDK takes it, and the proxy's own key for it, if it has one."""
-
-    name: str
-    base_url: str
-    key: str | None = field(default=None, repr=False)
-
-    @property
-    def key_id(self) -> str | None:
-        """The name under which calls with the proxy's own key are counted; None where callers bring theirs."""
-        return f"{self.name}-1" if self.key else None
-
-    @property
-    def credential(self) -> list[tuple[bytes, bytes]]:
-        """The header that carries the proxy's own key; empty where callers bring theirs."""
-        if not self.key:
-            return []
-        if self.name == "anthropic":
-            return [(b"x-api-key", self.key.encode())]
-        return [(b"authorization", b"Bearer " + self.key.encode())]
-
-    def url(self, path: str) -> str:
-        """The upstream's URL for a path of the proxy, such as `/v1/messages`."""
-        # OpenAI's base URLs end in the version by convention, Anthropic's do not.
-        return self.base_url.rstrip("/") + (path.removeprefix("/v1") if self.name == "openai" else path)
-
 
 ERROR_SHAPES: Mapping[str, Callable[[int, str], dict[str, object]]] = {
     "openai": openai_error,
     "anthropic": anthropic_error,
 }
-_DEFAULT_BASE_URLS = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
+_PUBLIC = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
 
 
-def configured_providers(environ: Mapping[str, str]) -> dict[str, Provider]:
-    """The providers for which `<NAME>_BASE_URL` or `<NAME>_API_KEY` is set, by name.
-
-    A key alone means the provider's public address; an address alone means that callers bring their own credential.
+def find_providers(environ: Mapping[str, str]) -> Iterator[LLMProvider]:
+    """The providers for which `<NAME>_BASE_URL` or `<NAME>_API_KEY` is set. A key alone means the provider's public
+    address; an address alone means that callers bring their own credential.
     """
-    providers = {}
-    for name, default in _DEFAULT_BASE_URLS.items():
+    for name in _PUBLIC:
         base_url, key = environ.get(f"{name.upper()}_BASE_URL"), environ.get(f"{name.upper()}_API_KEY")
         if base_url or key:
-            providers[name] = Provider(name, base_url or default, key or None)
-    return providers
+            yield LLMProvider(name, name, base_url or "", api_keys=(key,) if key else ())
 
 
-def built_in_providers(url: str) -> dict[str, Provider]:
-    """Both providers at the built-in upstream that listens at `url`."""
-    return {"openai": Provider("openai", f"{url}/v1"), "anthropic": Provider("anthropic", url)}
+def built_in_providers(url: str) -> tuple[LLMProvider, ...]:
+    """Both providers at the built-in upstream that listens at `url`; callers bring their own credentials."""
+    return LLMProvider("openai", "openai", f"{url}/v1"), LLMProvider("anthropic", "anthropic", url)
+
+
+def find_target(providers: Sequence[LLMProvider], name: str) -> ProviderKey | None:
+    """Whom to ask where nobody picks: the provider whose id is `name`, else the first of this type that has a key, with
+    its first key; without a secret where there is none, so that callers bring their own. None for an unknown name.
+    """
+    fitting = [each for each in providers if each.id == name] or [each for each in providers if each.type == name]
+    targets = [target for each in fitting for target in _list_targets(each)]
+    return max(targets, key=lambda target: bool(target.secret), default=None)
+
+
+def find_url(name: str, target: ProviderKey, path: str) -> str:
+    """The upstream's URL for a path of the proxy, such as `/v1/messages`, of the API that `name` speaks."""
+    # OpenAI's base URLs end in the version by convention, Anthropic's do not.
+    base = target.base_url or _PUBLIC[name]
+    return base.rstrip("/") + (path.removeprefix("/v1") if name == "openai" else path)
+
+
+def make_credential(name: str, target: ProviderKey) -> list[tuple[bytes, bytes]]:
+    """The header field that carries the proxy's own key; none where callers bring theirs."""
+    if not target.secret:
+        return []
+    if name == "anthropic":
+        return [(b"x-api-key", target.secret.encode())]
+    return [(b"authorization", b"Bearer " + target.secret.encode())]
+
+
+def _list_targets(provider: LLMProvider) -> list[ProviderKey]:
+    secrets = (*provider.api_keys, *(key.secret for key in provider.keys)) or ("",)
+    told = (provider.type, provider.base_url, provider.model)
+    return [ProviderKey(provider.id, "", secret, *told) for secret in secrets]

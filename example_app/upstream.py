@@ -2,17 +2,23 @@
 
 | `model` in the request | what happens |
 |---|---|
-| `fail-<status>`, such as `fail-429` or `fail-500` | that status, with an error of the provider's shape |
+| begins with `fail-<status>`, such as `fail-429` or `fail-500` | that status, with an error of the provider's shape |
 | `error-in-stream` | half of the events, then an error event |
 | `cut-stream` | half of the events, then the connection is closed |
 | anything else | an answer made from the prompt; a tool call where there are tools and the prompt says "use the tool" |
 
 Requests that do not stream are answered whatever of the last three the model is.
+
+| the key that they come with | what happens |
+|---|---|
+| begins with `fail-<status>` | that status, whatever the model |
+| begins with `slow-<milliseconds>` | the answer begins so much later |
 """
 
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from starlette.applications import Starlette
@@ -35,27 +41,36 @@ async def no_wait() -> None:
 class Upstream:
     """An ASGI app that answers as a provider would.
 
-    `pace` is awaited before every event of a stream and before every other answer. `calls` counts the requests that
-    have come in, failures included.
+    `pace` is awaited before every event of a stream and before every other answer. `keys` counts the requests that
+    have come in by the key that they came with, failures included.
     """
 
     def __init__(self, pace: Pace | None = None) -> None:
-        self.calls = 0
+        self.keys: Counter[str] = Counter()
         self._pace = pace or no_wait
         self._app = Starlette(routes=[Route(path, self._respond, methods=["POST"]) for path in DIALECTS])
+
+    @property
+    def calls(self) -> int:
+        """How many requests have come in, failures included."""
+        return self.keys.total()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:
-        self.calls += 1
+        key = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+        self.keys[key] += 1
+        if slow := re.match(r"slow-(\d{1,5})", key):
+            await asyncio.sleep(int(slow[1]) / 1000)
         dialect = DIALECTS[request.url.path]
         document = _document(await request.body())
         headers = {dialect.request_id: new_id("req_"), "x-ratelimit-remaining-requests": "99"}
         if document is None:
             return JSONResponse(dialect.error(400, "The body must be a JSON object with a model."), 400, headers)
-        if failure := re.fullmatch(r"fail-([45]\d\d)", str(document["model"])):
-            return _failure(dialect, int(failure[1]), headers)
+        for cause, name in (("model", str(document["model"])), ("key", key)):
+            if failure := re.match(r"fail-([45]\d\d)", name):
+                return _failure(dialect, int(failure[1]), headers, cause)
         if document.get("stream") is True and dialect.events:
             frames = _break(list(dialect.events(document, answer(document))), dialect, document["model"])
             stream = self._stream(frames, is_cut=document["model"] == "cut-stream")
@@ -92,8 +107,8 @@ def _break(frames: list[bytes], dialect: Dialect, model: object) -> list[bytes]:
     return half if model == "cut-stream" else frames
 
 
-def _failure(dialect: Dialect, status: int, headers: dict[str, str]) -> Response:
+def _failure(dialect: Dialect, status: int, headers: dict[str, str], cause: str) -> Response:
     if status == 429:
         headers = {**headers, "retry-after": "1"}
-    message = f"The built-in upstream answers {status} because the model is fail-{status}."
+    message = f"The built-in upstream answers {status} because the {cause} is fail-{status}."
     return JSONResponse(dialect.error(status, message), status, headers)

@@ -17,7 +17,7 @@ from tests.redis_server import Server, start, start_cluster, start_sentinel
 Serve = Callable[[ASGIApp], str]
 
 # How long an example takes says something about the machine, not about the code.
-settings.register_profile("coo")
+settings.register_profile("coo", deadline=None)
 settings.load_profile("coo")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from coo_middleware.accounts import Accounts
 from coo_middleware.call import Call
 from coo_middleware.config import MetricsPolicy, Policy, make_config
 from coo_middleware.context import CooContext
@@ -12,6 +13,7 @@ from coo_middleware.core.plan import Planner, Target
 from coo_middleware.core.record import Record
 from coo_middleware.formats.chat import CHAT
 from coo_middleware.outbox import Outbox
+from coo_middleware.prices import Prices
 from coo_middleware.recorder import Recorder
 from coo_middleware.stores.memory import MemoryStore
 from tests.asgi import ANSWER, CHUNKS, JSON_FIELD, KEY, SSE_FIELD, ask
@@ -35,7 +37,9 @@ def make_call(body: bytes = b"", wish: bytes = b"", settings: dict[str, object] 
     headers = (JSON_FIELD, KEY, (b"cache-control", wish), (b"content-length", b"1"))
     plan = Planner(policy.cache).plan(ROUTE, Target(b"/v1/chat/completions", b"", headers), body or ask())
     register = Register()
-    return Call(policy, plan, headers, CooContext("miss", "openai", plan.caller), register), register
+    return Call(
+        Accounts(policy, register, Prices()), plan, headers, CooContext("miss", "openai", plan.caller)
+    ), register
 
 
 def answer_with(call: Call, content: bytes = ANSWER, status: int = 200) -> None:
@@ -186,7 +190,7 @@ def test_an_aborted_request_is_no_work_of_a_provider() -> None:
     policy = make_config(None).policy
     plan = Planner(policy.cache).plan(ROUTE, Target(b"/v1/chat/completions", b"", (JSON_FIELD,)), b"", "aborted")
     register = Register()
-    call = Call(policy, plan, (), CooContext("bypass", "openai", plan.caller), register)
+    call = Call(Accounts(policy, register, Prices()), plan, (), CooContext("bypass", "openai", plan.caller))
 
     assert None is call.finish(1000.0, raised=True, disconnected=True)
     assert ([], {"bypass.aborted": 1}) == (register.records, register.counts)

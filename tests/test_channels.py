@@ -16,6 +16,7 @@ from coo_middleware.formats.chat import CHAT
 from coo_middleware.outbox import Outbox
 from coo_middleware.recorder import Recorder
 from coo_middleware.stores.memory import MemoryStore
+from coo_middleware.timing import Timing
 from tests.asgi import ANSWER, CHUNKS, JSON_FIELD, SSE_FIELD, Client, answer, content, stream
 
 FIELDS = ((b"x-coo-cache", b"MISS"),)
@@ -124,7 +125,10 @@ def make_watcher(client: Client, *, strips: bool = False) -> tuple[Watcher, Exch
     exchange = Exchange(CHAT, 100_000, strip=CHAT.strip if strips else None)
     recorder = Recorder(Outbox(MemoryStore()), MetricsPolicy())
     watch = Watch(exchange, recorder)
-    return Watcher(watch, lambda _status, _headers: FIELDS, client.send, strips=strips), exchange, recorder
+    watcher = Watcher(
+        watch, lambda _status, _headers: FIELDS, client.send, strips=strips, note_chunk=Timing().note_chunk
+    )
+    return watcher, exchange, recorder
 
 
 async def test_messages_go_as_they_came() -> None:

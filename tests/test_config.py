@@ -7,12 +7,12 @@ import math
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import FrozenInstanceError, fields, is_dataclass
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import coo_middleware.config
@@ -28,8 +28,20 @@ from coo_middleware.config import (
     load_config,
     make_config,
 )
+from coo_middleware.core.exports import Admin, Exporters, OtelExport, PrometheusExport
 from coo_middleware.core.policy import CachePolicy, CallerPolicy
+from coo_middleware.core.providers import (
+    FallbackPolicy,
+    HybridWeights,
+    KeyLimits,
+    KeySettings,
+    LLMProvider,
+    Pricing,
+    RetryPolicy,
+)
+from coo_middleware.core.quotas import LimitRule, LimitsPolicy
 from coo_middleware.core.routes import RoutePolicy
+from coo_middleware.sections import find_section, section_fields
 from coo_middleware.stores import StoreSettings
 
 CANARY = "hunter2canary"
@@ -144,13 +156,101 @@ policy:
     max_keys: 7
     estimate_tokens: o200k_base
     max_models: 8
+    series: false
+    max_series: 99
     flush_seconds: 1
-  routes: [{path: "/x/*", model: "m?", provider: "p", format: tgi}]
+  limits:
+    rules:
+      - name: "per-caller"
+        per: [caller, key]
+        path: "/v1/*"
+        model: "gpt-*"
+        provider: "p*"
+        window_seconds: 3600
+        requests: 60
+        tokens: 100000
+        input_tokens: 60000
+        output_tokens: 40000
+        cost: 2.5
+        concurrency: 8
+        count_hits: true
+    on_store_error: closed
+    expected_replicas: 4
+    lease_seconds: 20
+    default_output_tokens: 500
+    headers: false
+  algorithm: hybrid
+  priority: cost
+  hybrid_weights:
+    token_ratio: 0.1
+    req_ratio: 0.3
+    error_score: 0.4
+    latency: 0.5
+    cost_ratio: 1
+  fallback:
+    enabled: false
+    max_providers: 1
+    providers: [anthropic, p1]
+  retry:
+    max_attempts: 5
+  cooldown_seconds: 2
+  cooldown_max_seconds: 60
+  routes:
+    - path: "/x/*"
+      model: "m?"
+      provider: "p"
+      format: tgi
+    - path: "/y/*"
+      enabled: false
+      ttl_seconds: 9
+      stale_while_revalidate_seconds: 0
+      stale_if_error_seconds: 8
+      scope: "header:X-Team"
+      normalize: loose
   max_request_bytes: 4096
   on_disconnect: cancel
   on_disconnect_max: 5
   on_disconnect_seconds: 6
   secret: "s"
+exporters:
+  prometheus:
+    enabled: true
+    path: "/scrape"
+    fleet_path: "/scrape/all"
+    token: "a-token-of-16-characters"
+    models: ["gpt-*"]
+    max_series: 12
+  otel:
+    spans: true
+    metrics: true
+admin:
+  enabled: true
+  path: "/ops"
+  read_token: "another-token-of-16"
+  write_token: "a-third-token-of-16"
+llm_providers:
+  - id: "p1"
+    type: "anthropic"
+    base_url: "https://api.example.com/v1"
+    model: "m"
+    api_keys: ["s1", "s2"]
+    keys:
+      - id: "k"
+        secret: "s3"
+        limits:
+          req_per_min: 6
+    limits:
+      req_per_min: 60
+      tokens_per_min: 1000
+      concurrency: 4
+      session_limit: 9000
+      session_type: "5h"
+      max_tokens: 800
+    pricing:
+      input_token_cost: 0.001
+      output_token_cost: 0.002
+      cache_read_token_cost: 0.0005
+      currency: USD
 """
 
 Load = Callable[[str], Config]
@@ -296,46 +396,77 @@ def test_every_field_can_be_set(load: Load) -> None:
                 max_keys=7,
                 estimate_tokens="o200k_base",
                 max_models=8,
+                series=False,
+                max_series=99,
                 flush_seconds=1.0,
             ),
-            routes=(RoutePolicy("/x/*", "m?", "p", "tgi"),),
+            limits=LimitsPolicy(
+                rules=(
+                    LimitRule(
+                        name="per-caller",
+                        per=("caller", "key"),
+                        path="/v1/*",
+                        model="gpt-*",
+                        provider="p*",
+                        window_seconds=3600.0,
+                        requests=60,
+                        tokens=100_000,
+                        input_tokens=60_000,
+                        output_tokens=40_000,
+                        cost=2.5,
+                        concurrency=8,
+                        count_hits=True,
+                    ),
+                ),
+                on_store_error="closed",
+                expected_replicas=4,
+                lease_seconds=20.0,
+                default_output_tokens=500,
+                headers=False,
+            ),
+            algorithm="hybrid",
+            priority="cost",
+            hybrid_weights=HybridWeights(0.1, 0.3, 0.4, 0.5, 1.0),
+            fallback=FallbackPolicy(enabled=False, max_providers=1, providers=("anthropic", "p1")),
+            retry=RetryPolicy(max_attempts=5),
+            cooldown_seconds=2.0,
+            cooldown_max_seconds=60.0,
+            routes=(
+                RoutePolicy("/x/*", "m?", "p", "tgi"),
+                RoutePolicy("/y/*", "*", "", "", False, 9.0, 0.0, 8.0, "header:X-Team", "loose"),
+            ),
             max_request_bytes=4096,
             on_disconnect="cancel",
             on_disconnect_max=5,
             on_disconnect_seconds=6.0,
             secret="s",
         ),
+        exporters=Exporters(
+            PrometheusExport(True, "/scrape", "/scrape/all", "a-token-of-16-characters", ("gpt-*",), 12),
+            OtelExport(spans=True, metrics=True),
+        ),
+        admin=Admin(True, "/ops", "another-token-of-16", "a-third-token-of-16"),
+        llm_providers=(
+            LLMProvider(
+                id="p1",
+                type="anthropic",
+                base_url="https://api.example.com/v1",
+                model="m",
+                api_keys=("s1", "s2"),
+                keys=(KeySettings("k", "s3", KeyLimits(req_per_min=6)),),
+                limits=KeyLimits(60, 1000, 4, 9000, "5h", 800),
+                pricing=Pricing(0.001, 0.002, 0.0005),
+            ),
+        ),
     )
     assert isinstance(load(EVERY_FIELD).policy.metrics.flush_seconds, float)
 
 
-ROUTE = """\
-policy:
-  routes:
-    - path: "/x/*"
-      enabled: false
-      ttl_seconds: 9
-      stale_while_revalidate_seconds: 0
-      stale_if_error_seconds: 8
-      scope: "header:X-Team"
-      normalize: loose
-    - {path: "/y/*", ttl_seconds: null, scope: ~}
-"""
-
-
-def test_a_rule_can_set_the_cache(load: Load) -> None:
-    """A rule's settings of the cache are read, and null is as good as saying nothing."""
-    rule = RoutePolicy(
-        path="/x/*",
-        enabled=False,
-        ttl_seconds=9.0,
-        stale_while_revalidate_seconds=0.0,
-        stale_if_error_seconds=8.0,
-        scope="header:X-Team",
-        normalize="loose",
-    )
-
-    assert (rule, RoutePolicy("/y/*")) == load(ROUTE).policy.routes
+def test_null_in_a_rule_says_nothing(load: Load) -> None:
+    """A setting of a rule that is null is as good as one that is left out."""
+    assert (RoutePolicy("/y/*"),) == load(
+        'policy: {routes: [{path: "/y/*", ttl_seconds: null, scope: ~}]}'
+    ).policy.routes
 
 
 @pytest.mark.parametrize(
@@ -359,16 +490,19 @@ def test_a_rule_that_cannot_be_followed_is_refused(rule: dict[str, object], text
     assert f"config: policy.routes[1].{text}" == str(caught.value)
 
 
-def names_of(section: object) -> set[str]:
-    """Every name of a section and of those within it."""
-    if not is_dataclass(section):
-        return set()
-    return {name for each in fields(section) for name in {each.name} | names_of(getattr(section, each.name))}
+def names_of(section: type | None) -> set[str]:
+    """Every name of a section, of those within it and of their lists' items."""
+    kinds = section_fields(section) if section else {}
+    return {each for name, kind in kinds.items() for each in {name} | names_of(find_section(kind))}
+
+
+def name_in(line: str) -> str:
+    return line.partition(":")[0].strip(" -")
 
 
 def test_the_sample_leaves_no_field_out() -> None:
     """A new field must be added to the sample above, and so to what the tests break."""
-    assert names_of(Config()) == {line.partition(":")[0].strip() for line in EVERY_FIELD.splitlines() if ":" in line}
+    assert names_of(Config) == {name_in(line) for line in EVERY_FIELD.splitlines() if ":" in line}
 
 
 def test_the_defaults_are_a_valid_configuration() -> None:
@@ -602,6 +736,19 @@ SECRETIVE = [
     runtime(encryption_keys=[CANARY] * 5),
     {"policy": {"secret": [CANARY], CANARY * 2: CANARY, "cache": CANARY}},
     cache(scope=CANARY, namespace=CANARY * 20, key_headers=[f"{CANARY} x"], normalize=CANARY, ttl_seconds=CANARY),
+    {"llm_providers": [{"id": CANARY * 20, "type": [CANARY], "base_url": CANARY, "api_keys": [CANARY, [CANARY]]}]},
+    {"llm_providers": [{"id": "p", "api_keys": [f"{CANARY}\n"], "keys": [{"id": "p-1", "secret": f" {CANARY}"}]}]},
+    {"llm_providers": [{"id": CANARY}, {"id": CANARY, "base_url": f"https://{CANARY}@h", "keys": {CANARY: CANARY}}]},
+    {
+        "llm_providers": [{"id": "p", "limits": {"session_type": CANARY}}],
+        "policy": {"fallback": {"providers": [CANARY]}},
+    },
+    {
+        "policy": {
+            "limits": {"rules": [{"name": f"{CANARY} x", "per": [CANARY]}, {CANARY * 2: CANARY}]},
+            "retry": CANARY,
+        }
+    },
     {"storage": f"{CANARY}\ud800", "policy": {"metrics": [CANARY]}},
 ]
 
@@ -628,13 +775,15 @@ def test_no_representation_shows_a_secret() -> None:
     settings = StoreSettings(
         type="redis", addr=f"redis://:{CANARY}@h", password=CANARY, api_key=CANARY, encryption_keys=keys
     )
-    assert CANARY not in repr(Config(Storage(settings), Policy(secret=CANARY)))
+    provider = LLMProvider("p", api_keys=keys, keys=(KeySettings("k", CANARY),))
+    assert CANARY not in repr(Config(Storage(settings), Policy(secret=CANARY), (provider,)))
 
 
 LINES = EVERY_FIELD.splitlines()
 NAMED = [number for number, line in enumerate(LINES, 1) if ":" in line]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(NAMED), st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,30}", fullmatch=True) | st.text(max_size=30))
 @example(14, "ttl_secnds")
 @example(1, "<<")
@@ -642,10 +791,10 @@ NAMED = [number for number, line in enumerate(LINES, 1) if ":" in line]
 @example(12, "\U0001f600")
 def test_a_changed_name_is_told_with_its_line(number: int, name: str) -> None:
     """Wherever a name is wrong, the message has its line."""
-    assume(name not in names_of(Config()))
+    assume(name not in names_of(Config))
     line = LINES[number - 1]
-    indent = line[: len(line) - len(line.lstrip())]
-    changed = f"{indent}{json.dumps(name)}:{line.partition(':')[2]}"
+    begin = line[: line.index(name_in(line))]
+    changed = f"{begin}{json.dumps(name)}:{line.partition(':')[2]}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "coo.yaml")
         path.write_text("\n".join([*LINES[: number - 1], changed, *LINES[number:]]))
@@ -654,6 +803,7 @@ def test_a_changed_name_is_told_with_its_line(number: int, name: str) -> None:
         assert f"{path}:{number}: " in f"{caught.value}"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(alphabet="storagepolicy:{}[]$\\\"'\n -", max_size=80).map(str.encode))
 def test_any_bytes_are_a_configuration_or_a_config_error(raw: bytes) -> None:
     """No file makes the start fail in another way."""
@@ -663,7 +813,7 @@ def test_any_bytes_are_a_configuration_or_a_config_error(raw: bytes) -> None:
         assert outcome_of(path).startswith(("Config(", f"{path}:"))
 
 
-KEYS = st.sampled_from(sorted(names_of(Config()))) | st.text(max_size=5) | st.integers() | st.none()
+KEYS = st.sampled_from(sorted(names_of(Config))) | st.text(max_size=5) | st.integers() | st.none()
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.binary(max_size=9)
 TREES = st.recursive(LEAVES, lambda leaf: st.lists(leaf, max_size=3) | st.dictionaries(KEYS, leaf, max_size=4))
 
@@ -691,7 +841,11 @@ def test_the_schema_knows_every_field_and_describes_it() -> None:
     """An editor offers each name, with its sentence, and marks any other."""
     schema = config_schema()
     cache_sections = (CachePolicy, CallerPolicy, RoutePolicy)
-    sections = (Config, Storage, StorageApi, Policy, MetricsPolicy, *cache_sections, StoreSettings)
+    provider_sections = (LLMProvider, KeySettings, KeyLimits, Pricing, HybridWeights, FallbackPolicy, RetryPolicy)
+    export_sections = (Exporters, PrometheusExport, OtelExport, Admin)
+    sharing_sections = (LimitsPolicy, LimitRule, *provider_sections)
+    sections = (Config, Storage, StorageApi, Policy, MetricsPolicy, *cache_sections, *sharing_sections, StoreSettings)
+    sections += export_sections
     for section in sections:
         properties = properties_of(schema, section.__name__)
         assert [each.name for each in fields(section)] == list(properties)
@@ -710,4 +864,6 @@ def test_the_schema_allows_what_the_reader_allows() -> None:
     ]
     assert cache_fields["normalize"]["anyOf"] == [{"type": "string", "enum": ["strict", "text", "loose"]}, variable]
     assert cache_fields["key_headers"]["type"] == "array"
+    nullable = properties_of(config_schema(), "Policy")["hybrid_weights"]["anyOf"]
+    assert nullable == [{"$ref": "#/$defs/HybridWeights"}, {"type": "null"}]
     assert properties_of(config_schema(), "Config")["policy"]["anyOf"] == [{"$ref": "#/$defs/Policy"}, {"type": "null"}]

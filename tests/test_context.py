@@ -3,6 +3,10 @@
 import pytest
 
 from coo_middleware import CooContext
+from coo_middleware.attempts import Attempts
+from coo_middleware.config import Policy
+from coo_middleware.core.providers import ProviderKey
+from tests.keys import PATH, PLAN, Room, openai
 
 
 def test_it_says_what_the_middleware_knows() -> None:
@@ -80,3 +84,27 @@ def test_a_misspelt_name_is_an_error() -> None:
     """Setting what does not exist raises instead of being ignored."""
     with pytest.raises(AttributeError):
         CooContext("miss", "openai", "3f9a").tll = 5  # type: ignore[attr-defined]
+
+
+async def test_a_pick_says_who_does_the_work() -> None:
+    """The picked key is the one that is counted, and a report is counted for the key that it names."""
+    room = Room([openai(2)], Policy(algorithm="round_robin"))
+    context = CooContext("miss", "unknown", "3f9a", attempts=Attempts(room.balancer, PLAN, PATH))
+    first = await context.pick("openai", tokens=100)
+    await context.report(first, status=503, retry_after="7", duration=0.25)
+    second = await context.pick("openai")
+
+    assert ("openai-1", "secret-0", "https://api.openai.test") == (first.id, first.secret, first.base_url)
+    assert (second.provider, second.id) == (context.provider, context.key_id)
+    assert [("openai-1", 503, "miss", 0.25)] == [
+        (each.key_id, each.status, each.cache_status, each.duration) for each in room.register.records
+    ]
+
+
+async def test_without_keys_there_is_nothing_to_pick() -> None:
+    """Where no keys are configured, pick and report raise LookupError with the way out."""
+    context = CooContext("miss", "openai", "3f9a")
+    with pytest.raises(LookupError, match="llm_providers has no keys"):
+        await context.pick("openai")
+    with pytest.raises(LookupError, match="llm_providers has no keys"):
+        await context.report(ProviderKey("openai", "k", "secret"))

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from sqlite3 import Connection
+from time import time
 
 import pytest
 
-from coo_middleware.stores import StoreError, database
+from coo_middleware.core.limits import Take
+from coo_middleware.stores import StoreError, database, tables
 from coo_middleware.stores.database import Database
 from coo_middleware.stores.sqlite import SqliteStore
 from tests.processes import COUNTER
@@ -120,6 +122,29 @@ async def test_database_of_another_program_is_left_alone(path: Path, statement: 
 
     with closing(sqlite3.connect(path)) as connection:
         assert statement.endswith("(a)") == bool(connection.execute("SELECT * FROM sqlite_master").fetchall())
+    assert [] == set_aside(path)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_database_of_an_earlier_version_is_brought_up(path: Path, version: int) -> None:
+    """What is in it stays, the tables that it lacks are made, and nothing is set aside."""
+    path.parent.mkdir(mode=0o700)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript("".join(tables.STEPS[:version]) + f"PRAGMA user_version = {version}")
+        tables.store_response(connection, "key", b"value", time() + 600)
+        tables.set_usage(connection, COUNTER, 7, time() + 600)
+    stores = [SqliteStore(path=path) for _ in range(4)]
+    found = await asyncio.gather(*(store.get_cache("key") for store in stores))
+    async with stores[0] as store:
+        assert (0, 7) == (
+            (await store.reserve("t", [(Take("n", 1, 60, 1),)], 10)).choice,
+            await store.get_usage(*COUNTER),
+        )
+        await store.purge(["tag:a"])
+        assert "a" == await store.claim("key", "a", 10)
+    await asyncio.gather(*(store.close() for store in stores))
+
+    assert [b"value"] * 4 == found
     assert [] == set_aside(path)
 
 

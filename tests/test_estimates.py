@@ -84,7 +84,7 @@ async def test_a_fault_in_the_estimate_costs_no_count(monkeypatch: pytest.Monkey
         raise LookupError
 
     middleware = COOMiddleware(Script(*answer(MUTE)), ESTIMATING)
-    monkeypatch.setattr("coo_middleware.call.add_estimate", fail)
+    monkeypatch.setattr("coo_middleware.accounts.add_estimate", fail)
     await call(middleware)
 
     assert 1 == await total(middleware, "req")

@@ -26,8 +26,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from coo_middleware import COOMiddleware
 from example_app import demo
 from example_app.loopback import HOST, InFlight
-from example_app.main import config_path, create_app, create_proxy
-from example_app.providers import Provider, configured_providers
+from example_app.main import create_app, create_proxy, read_config
+from example_app.providers import find_providers, find_target, find_url
 from example_app.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -149,15 +149,16 @@ def test_own_key_replaces_credentials(serve: "Serve", client: httpx.Client) -> N
 
 
 def test_key_stays_out_of_sight() -> None:
-    """A provider's key is not in its repr."""
-    assert "sk-1" not in repr(Provider("openai", "http://127.0.0.1", "sk-1"))
+    """A key of the environment is in no representation."""
+    assert "sk-1" not in repr(read_config({"OPENAI_API_KEY": "sk-1"}))
 
 
 @pytest.mark.parametrize("name", ["openai", "anthropic"])
 def test_public_address_by_default(name: str) -> None:
     """A key alone sends a provider's calls to its public address."""
-    (provider,) = configured_providers({f"{name.upper()}_API_KEY": "sk-1"}).values()
-    assert f"https://api.{name}.com/v1/messages" == provider.url("/v1/messages")
+    target = find_target(list(find_providers({f"{name.upper()}_API_KEY": "sk-1"})), name)
+    assert target is not None
+    assert f"https://api.{name}.com/v1/messages" == find_url(name, target, "/v1/messages")
 
 
 def test_unreachable_upstream_is_502(serve: "Serve", client: httpx.Client) -> None:
@@ -238,7 +239,8 @@ def test_configuration_file(serve: "Serve", tmp_path: Path, client: httpx.Client
 
 def test_counts_under_the_name_of_the_key(serve: "Serve", portal: BlockingPortal, client: httpx.Client) -> None:
     """Work that the proxy's own key pays for is counted under that key's name."""
-    coo = COOMiddleware(create_proxy(environ(serve(Upstream()), ANTHROPIC_API_KEY="sk-1")), config=config_path({}))
+    config = read_config(environ(serve(Upstream()), ANTHROPIC_API_KEY="sk-1"))
+    coo = COOMiddleware(create_proxy({}, config), config)
     proxy = InFlight(coo)
     client.post(f"{serve(proxy)}/v1/messages", json=QUESTION)
     portal.call(proxy.settled)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import rule, run_state_machine_as_test
 
+from coo_middleware.core.limits import Take
 from coo_middleware.stores import Increment, RuntimeStore, StoreError, StoreSettings, disk, file, keeper, open_store
 from coo_middleware.stores.file import FileStore
 from coo_middleware.testing import Clock
@@ -176,6 +177,19 @@ async def test_disk_that_has_space_again_gets_what_is_missing(path: Path, monkey
             await asyncio.sleep(0.001)
 
         assert 1 == total_in(path)
+
+
+async def test_limits_are_not_written_down(path: Path) -> None:
+    """Reservations cost no document, and end when the file is closed."""
+    takes = (Take("calls", 1, 0, 1),)
+    async with FileStore(path=path) as store:
+        former = path.read_bytes() if path.exists() else b""
+        found = [await store.reserve(ticket, [takes], 600) for ticket in "ab"]
+        assert former == (path.read_bytes() if path.exists() else b"")
+    async with store:
+        found.append(await store.reserve("c", [takes], 600))
+
+    assert [0, -1, 0] == [each.choice for each in found]
 
 
 async def test_close_says_what_could_not_be_written(path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 
+from coo_middleware.core.limits import Settlement, Take
 from coo_middleware.stores import Increment, RuntimeStore, StoreBusyError, StoreError
 from coo_middleware.stores import guard as module
 from coo_middleware.stores.guard import Guard
@@ -20,19 +21,32 @@ from coo_middleware.testing.calls import OPERATIONS, REQ, Call
 
 CANARY = "prompt-canary"
 READ, WRITE, PROBE = 0.02, 0.04, 0.002
+TAKE = Take("name", 1, 60, 1)
 CALLS: dict[str, Call] = {
     **OPERATIONS,
     "get_cache_with_ttl": lambda store: store.get_cache_with_ttl("key"),
     "list_cache": lambda store: store.list_cache(),
     "append_log": lambda store: store.append_log("log", [b"frame"], keep=1, ttl_seconds=1),
     "read_log": lambda store: store.read_log("log", "", 0),
+    "reserve": lambda store: store.reserve("ticket", [(TAKE,)], 10),
+    "settle": lambda store: store.settle([Settlement("ticket", (TAKE,))]),
+    "renew": lambda store: store.renew([Settlement("ticket", (TAKE,))], 10),
 }
 # What a store that is away keeps nobody from.
 CLAIMS: dict[str, Call] = {
     "claim": lambda store: store.claim("key", "owner", 1),
     "release": lambda store: store.release("key", "owner"),
 }
-WRITES = {"set_usage", "increment_usage", "set_cache", "delete_cache", "apply", "append_log", "purge", "list_cache"}
+READS = {
+    "get_usage",
+    "get_usage_in_window",
+    "get_total",
+    "get_cache",
+    "get_cache_with_ttl",
+    "get_purges",
+    "read_log",
+    "ping",
+}
 Mood = Callable[[], Awaitable[None]]
 
 
@@ -140,7 +154,7 @@ def test_guard_covers_every_operation() -> None:
 async def test_every_operation_has_a_deadline(guard: Guard, store: MoodyStore, name: str) -> None:
     """A store that does not answer costs the deadline, and what is raised says so."""
     store.mood = hang
-    with pytest.raises(StoreError, match=f"did not answer within {WRITE if name in WRITES else READ} s") as caught:
+    with pytest.raises(StoreError, match=f"did not answer within {READ if name in READS else WRITE} s") as caught:
         await CALLS[name](guard)
 
     assert isinstance(caught.value.__cause__, TimeoutError)
@@ -177,6 +191,16 @@ async def test_logs_do_not_speak_against_the_store(guard: Guard, store: MoodySto
 
     assert not {"append_log", "read_log"} & {*store.calls}
     await guard.close()
+
+
+@pytest.mark.parametrize("mood", [refuse, hang, be_busy])
+async def test_a_reservation_is_asked_for_once(guard: Guard, store: MoodyStore, mood: Mood) -> None:
+    """Whoever did not answer may have taken it: the caller learns that nobody knows, and nothing is taken twice."""
+    store.mood = mood
+    with pytest.raises(StoreError):
+        await CALLS["reserve"](guard)
+
+    assert ["reserve"] == store.calls
 
 
 async def test_error_of_the_store_passes_as_it_is(guard: Guard, store: MoodyStore) -> None:

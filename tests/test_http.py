@@ -8,14 +8,16 @@ from collections.abc import Iterator
 import httpx
 import pytest
 import respx
-from hypothesis import settings
+from hypothesis import given, settings
 
+from coo_middleware.core.limits import Admission, Level, Settlement, Take
 from coo_middleware.storage_api import storage_api
 from coo_middleware.stores import Increment, RuntimeStore, StoreError, StoreSettings, open_store
 from coo_middleware.stores.http import HTTPStore
 from coo_middleware.stores.memory import MemoryStore
 from coo_middleware.testing import Clock
 from coo_middleware.testing.calls import OPERATIONS
+from tests.ledger_steps import STEPS, Comparison, Step
 from tests.proof import PROOF
 from tests.storage_server import KEY
 from tests.store_machine import TTL, StoreMachine
@@ -24,6 +26,7 @@ BASE = "https://api.example.com/storage"
 REQ = ("openai", "key1", "req")
 COUNTER = f"{BASE}/usage/openai/key1/req"
 RESPONSE = f"{BASE}/cache/key"
+TAKE = Take("n", 10, 60, 2.5)
 JSON = {"content-type": "application/json"}
 
 
@@ -132,6 +135,128 @@ async def test_server_without_purges_keeps_them_as_a_response(
     assert begin.generation + 1 == generation
     assert begin.purge(["tag:a"]) == await store.get_purges(begin.generation)
     assert await store.list_cache() is None
+
+
+async def test_limits_are_requests_of_their_own(routes: respx.MockRouter, store: HTTPStore) -> None:
+    """A reservation carries its choices, a settlement its takes, and the answer is the admission."""
+    levels = [[{"used": 3, "reset_seconds": 1.5}], []]
+    routes.post(f"{BASE}/limits/reserve").respond(json={"choice": 1, "wait_seconds": 0, "levels": levels})
+    routes.post(f"{BASE}/limits/settle").respond(json={})
+    routes.post(f"{BASE}/limits/renew").respond(json={})
+    assert Admission(1, 0, ((Level(3, 1.5),), ())) == await store.reserve("t", [(TAKE,), ()], 5)
+    await store.settle([Settlement("t", (TAKE,))])
+    await store.renew([Settlement("t", (TAKE,))], 5)
+    take = {"name": "n", "limit": 10, "window_seconds": 60, "amount": 2.5}
+    settlements = [{"ticket": "t", "takes": [take]}]
+
+    assert [
+        {"ticket": "t", "lease_seconds": 5.0, "choices": [[take], []]},
+        {"settlements": settlements},
+        {"settlements": settlements, "lease_seconds": 5.0},
+    ] == [sent(each.request) for each in routes.calls]
+
+
+async def test_settlements_are_sent_in_parts(routes: respx.MockRouter, store: HTTPStore) -> None:
+    """However many there are, a request has no more than a server takes; without any, none is sent."""
+    route = routes.post(f"{BASE}/limits/settle").respond(json={})
+    await store.settle([])
+    await store.settle([Settlement(f"{number}", ()) for number in range(1200)])
+
+    assert [512, 512, 176] == [len(json.loads(call.request.content)["settlements"]) for call in route.calls]
+
+
+@pytest.mark.parametrize("status", [404, 405])
+async def test_server_without_limits_keeps_none(routes: respx.MockRouter, store: HTTPStore, status: int) -> None:
+    """A storage API that has no such path is no fault: the caller learns that it keeps no limits."""
+    routes.route().respond(status, json={"error": "no such path"})
+    await store.settle([Settlement("t", (TAKE,))])
+    await store.renew([Settlement("t", (TAKE,))], 5)
+
+    assert await store.reserve("t", [(TAKE,)], 5) is None
+
+
+async def test_store_without_limits_behind_a_server_keeps_none(routes: respx.MockRouter, store: HTTPStore) -> None:
+    """The server says so itself."""
+    routes.route().respond(json={"kept": False})
+
+    assert await store.reserve("t", [(TAKE,)], 5) is None
+
+
+async def test_what_is_no_storage_api_does_not_pass_for_an_old_one(routes: respx.MockRouter, store: HTTPStore) -> None:
+    """A 404 of something else is a fault, so that limits are not given up for a wrong address."""
+    routes.route().respond(404, html=HTML)
+    for call in (store.reserve("t", [()], 5), store.settle([Settlement("t", ())])):
+        with pytest.raises(StoreError, match="answered 404; no storage API is there"):
+            await call
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"choice": None},
+        {"choice": True},
+        {"choice": 1},
+        {"choice": -2},
+        {"wait_seconds": "1"},
+        {"levels": None},
+        {"levels": [{}]},
+        {"levels": [[1]]},
+        {"levels": [[{"used": 1}]]},
+        {"levels": [], "choice": -1},
+    ],
+)
+async def test_an_admission_of_the_wrong_shape_is_a_fault(
+    change: dict[str, object], routes: respx.MockRouter, store: HTTPStore
+) -> None:
+    """Nobody is let in, or sent away, by an answer that does not say so, nor by one about other choices."""
+    good: dict[str, object] = {"choice": 0, "wait_seconds": 0, "levels": [[{"used": 1, "reset_seconds": 1}]]}
+    routes.route().respond(json=good | change)
+    with pytest.raises(StoreError, match="answered 200; "):
+        await store.reserve("t", [(TAKE,)], 5)
+
+
+@pytest.mark.parametrize("fault", [httpx.ReadError("lost"), httpx.ReadTimeout("late"), httpx.ConnectError("refused")])
+async def test_a_reservation_is_never_repeated(fault: Exception, routes: respx.MockRouter, store: HTTPStore) -> None:
+    """Nobody knows whether it was made, and a second one would take twice."""
+    route = routes.post(f"{BASE}/limits/reserve")
+    route.side_effect = fault
+    with pytest.raises(StoreError):
+        await store.reserve("t", [(TAKE,)], 5)
+
+    assert 1 == route.call_count
+
+
+async def test_what_no_store_takes_is_not_sent(routes: respx.MockRouter, store: HTTPStore) -> None:
+    """A ticket, a take, a lease or a number of takes that is not valid is the caller's own error."""
+    wrong = Take("", 10, 60, 1)
+    for call in (
+        store.reserve("", [(TAKE,)], 5),
+        store.reserve("t", [(wrong,)], 5),
+        store.reserve("t", [()] * 4097, 5),
+        store.settle([Settlement("t", (wrong,))]),
+        store.renew([Settlement("t", (TAKE,))], 0),
+    ):
+        with pytest.raises(ValueError, match=r"^(ticket|name|choices:|lease_seconds) must|^choices: "):
+            await call
+
+    assert 0 == len(routes.calls)
+
+
+@settings(deadline=None, max_examples=30 * PROOF)
+@given(steps=STEPS)
+def test_limits_agree_with_the_ledger(steps: list[Step]) -> None:
+    """After any reservations, settlements, renewals and pauses each answer is the one of the ledger, through the layout
+    in both directions.
+    """
+
+    async def compare() -> None:
+        clock = Clock()
+        transport = httpx.ASGITransport(storage_api(MemoryStore(clock=clock), api_key=KEY))
+        async with httpx.AsyncClient(transport=transport) as client:
+            store = HTTPStore(addr="http://storage", api_key=KEY, client=client, timeout_seconds=20)
+            await Comparison(store, clock).run(steps)
+
+    asyncio.run(compare())
 
 
 async def test_no_key_is_no_header(routes: respx.MockRouter) -> None:

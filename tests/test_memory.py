@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from coo_middleware.core.limits import Take
 from coo_middleware.stores import LATENCY, Increment, RuntimeStore, StoreSettings
 from coo_middleware.stores.memory import ENTRY_BYTES, MemoryStore
 from coo_middleware.testing import Clock
@@ -120,6 +121,17 @@ async def test_reading_makes_no_counter() -> None:
     await store.get_total("p", "k", "req")
 
     assert 0 == len(store._counters)
+
+
+async def test_limits_that_count_nothing_leave() -> None:
+    """A flood of made-up names costs memory for as long as their windows last."""
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    for number in range(500):
+        await store.reserve(f"{number}", [(Take(f"made up {number}", 1, 1, 1),)], 1)
+        clock.advance(0.1)
+
+    assert len(store._ledger.tallies) <= 50
 
 
 async def test_writers_remembered_are_bounded() -> None:

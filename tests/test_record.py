@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from coo_middleware.core.exchange import Answer
 from coo_middleware.core.outcome import UNREADABLE, Outcome, Usage
 from coo_middleware.core.record import CacheStatus, ErrorType, Record, classify_error, count_record
+from coo_middleware.core.trial import Trial
 
 WHOLE = Outcome(whole=True, usage=Usage(6, 7), finish_reasons=("stop",), error=False, sound=True, model="m")
 ANSWER = Answer(status=200, headers=(), form="body", content=b"{}", ended=True, strange=False, outcome=WHOLE)
@@ -29,9 +30,9 @@ RECORD = Record(
     stored="",
 )
 
-PROVIDERS = {"req", "latency", "input_tokens", "output_tokens", "tokens", "errors"}
+PROVIDERS = {"req", "latency", "input_tokens", "output_tokens", "tokens", "cost", "errors"}
 
-error_types = st.sampled_from(["", "exception", "status", "in_stream", "cut", "client_disconnect"])
+error_types = st.sampled_from(["", "exception", "status", "in_stream", "cut", "client_disconnect", "limited"])
 
 
 @pytest.mark.parametrize(
@@ -114,6 +115,39 @@ def test_hit_saves_tokens(usage: Usage | None, counts: list[tuple[str, float]]) 
     assert counts == count_record(replace(RECORD, cache_status="hit", usage=usage))
 
 
+@pytest.mark.parametrize(
+    ("cache_status", "metric"),
+    [("miss", "cost"), ("bypass", "cost"), ("hit", "cost_saved"), ("stale", "cost_saved"), ("collapsed", "cost_saved")],
+)
+def test_cost_is_paid_or_saved(cache_status: CacheStatus, metric: str) -> None:
+    """What a call cost is counted once it is known, as paid for a call and as saved for what shared its answer."""
+    costs = [
+        [count for count in count_record(replace(RECORD, cache_status=cache_status, cost=cost)) if "cost" in count[0]]
+        for cost in (0.125, 0.0, None)
+    ]
+
+    assert [[(metric, 0.125)], [], []] == costs
+
+
+@pytest.mark.parametrize("cache_status", ["miss", "bypass", "hit"])
+def test_a_refusal_moves_nothing_else(cache_status: CacheStatus) -> None:
+    """A request that limits refused is counted as that: it was no call, no error and no hit."""
+    record = replace(
+        RECORD, status=429, cache_status=cache_status, usage=None, error_type="limited", trial=Trial(), asked=False
+    )
+
+    assert [("limited", 1.0)] == count_record(record)
+
+
+def test_what_its_attempts_counted_is_not_counted_again() -> None:
+    """A request whose attempts have records of their own adds nothing to the provider's counters; a trial of it is."""
+    record = replace(RECORD, cost=0.5, asked=False)
+    trial = [("would_hits", 1.0), ("tokens_would_save", 13.0), ("cost_would_save", 0.5)]
+
+    assert [] == count_record(record)
+    assert trial == count_record(replace(record, trial=Trial()))
+
+
 SAVED = {"hit": "cache_hits", "stale": "stale_hits", "collapsed": "collapsed"}
 
 
@@ -128,17 +162,22 @@ def test_what_cost_nothing_is_counted_apart(cache_status: CacheStatus) -> None:
 @given(
     st.sampled_from(["hit", "stale", "collapsed", "miss", "bypass"]),
     st.none() | st.builds(Usage, st.integers(0, 2**53), st.integers(0, 2**53)),
+    st.none() | st.floats(0, 1e6),
     st.floats(0, 1e6),
     error_types,
 )
-def test_counts_add_up(cache_status: CacheStatus, usage: Usage | None, duration: float, error_type: ErrorType) -> None:
-    """No counter moves twice or backwards, and a hit moves no provider's counter."""
-    record = replace(RECORD, cache_status=cache_status, usage=usage, duration=duration, error_type=error_type)
+def test_counts_add_up(
+    cache_status: CacheStatus, usage: Usage | None, cost: float | None, duration: float, error_type: ErrorType
+) -> None:
+    """No counter moves twice or backwards, and neither a hit nor a refusal moves any provider's counter."""
+    record = replace(
+        RECORD, cache_status=cache_status, usage=usage, cost=cost, duration=duration, error_type=error_type
+    )
     counts = count_record(record)
     amounts = dict(counts)
 
     assert len(counts) == len(amounts)
     assert min(amounts.values()) >= 0
-    saved = SAVED.get(cache_status)
-    assert ({saved, "tokens_saved"} if saved else PROVIDERS) >= set(amounts)
-    assert (saved is not None) == ("req" not in amounts) == (saved in amounts)
+    free = "limited" if error_type == "limited" else SAVED.get(cache_status)
+    assert ({free, "tokens_saved", "cost_saved"} if free else PROVIDERS) >= set(amounts)
+    assert (free is not None) == ("req" not in amounts) == (free in amounts)

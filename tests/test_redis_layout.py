@@ -15,9 +15,9 @@ from tests.redis_server import HOST, Server
 FOLDER = Path(redis_layout.__file__).parent
 SCRIPTS = sorted(path for path in FOLDER.glob("redis_*.lua") if path.stem != "redis_list")
 OLD_COMMANDS = {
-    *("GET", "SET", "DEL", "TIME", "PTTL", "PEXPIRE", "INCRBYFLOAT", "HINCRBYFLOAT"),
-    *("HSET", "HEXISTS", "HLEN", "HKEYS", "HDEL", "HGETALL"),
-    *("ZADD", "ZINCRBY", "ZSCORE", "ZCARD", "ZRANGE", "ZRANGEBYSCORE", "ZREMRANGEBYSCORE"),
+    *("GET", "SET", "DEL", "TIME", "PTTL", "PEXPIRE", "INCRBYFLOAT", "HINCRBYFLOAT", "GETRANGE", "SETRANGE"),
+    *("HSET", "HEXISTS", "HLEN", "HKEYS", "HDEL", "HGETALL", "HMGET"),
+    *("ZADD", "ZINCRBY", "ZSCORE", "ZCARD", "ZRANGE", "ZRANGEBYSCORE", "ZREM", "ZREMRANGEBYSCORE"),
     "XADD",
 }
 
@@ -45,6 +45,17 @@ def test_cluster_has_one_slot_for_a_provider_s_key() -> None:
     assert {"%7Da%7B:%7B%7D"} == {re.findall(r"\{(.*?)\}", key)[0] for key in keys}
     assert "coo:cache:{k}" == layout.cache("{k}")
     assert ["coo:claim:k", "coo:log:n", "coo:purges"] == [layout.claim("k"), layout.log("n"), layout.purges]
+
+
+def test_limits_lie_in_one_slot() -> None:
+    """A reservation may span any limits of a store: on a cluster their keys have the same text in the first braces."""
+    keys = Layout("coo:", is_cluster=True).limits(["{a}", "b:c%"])
+
+    assert ["clock:limits", "limit:a%3Ab", "holds:a%3Ab", "leases:a%3Ab"] == Layout("", is_cluster=False).limits(
+        ["a:b"]
+    )
+    assert {"limits"} == {re.findall(r"\{(.*?)\}", key)[0] for key in keys}
+    assert "coo:leases:{limits}:b%3Ac%25" == keys[-1]
 
 
 def test_samples_are_no_usage() -> None:

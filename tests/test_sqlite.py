@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import rule, run_state_machine_as_test
 
+from coo_middleware.core.limits import Take
 from coo_middleware.stores import Increment, RuntimeStore, StoreSettings, open_store, sqlite
 from coo_middleware.stores.sqlite import SqliteStore
 from coo_middleware.testing import Clock
@@ -22,6 +23,7 @@ from tests.proof import PROOF, report
 from tests.store_machine import TTL, StoreMachine
 
 KIB = bytes(1024)
+TABLES = ("responses", "windows", "writers", "counters")
 FORK = """
 import asyncio, os, sys
 from coo_middleware.stores.sqlite import SqliteStore
@@ -100,6 +102,22 @@ async def test_what_expires_first_leaves_beyond_the_limits(path: Path) -> None:
         assert "ce" == await keys_left(store, "abcde")
 
 
+async def test_limits_expire_in_the_background(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their own time: a limit that nobody asks for any more leaves with its reservations."""
+    monkeypatch.setattr(sqlite, "SWEEP_SECONDS", 0.01)
+    clock = Clock()
+    async with SqliteStore(path=path, clock=clock) as store:
+        for number in range(300):
+            await store.reserve("ticket", [(Take(f"name-{number}", 1, 60, 1),)], 10)
+        clock.advance(61)
+        with closing(sqlite3.connect(path)) as other:
+            until = monotonic() + 60
+            while (left := count_rows(other, "limits", "holds")) != [0, 0] and monotonic() < until:
+                await store.ping()
+
+    assert [0, 0] == left
+
+
 async def test_response_larger_than_max_bytes_is_not_stored(path: Path) -> None:
     """It replaces its own predecessor, which would be out of date, and pushes nobody else out."""
     async with SqliteStore(path=path, max_bytes=5000) as store:
@@ -132,18 +150,15 @@ async def test_expired_rows_leave_in_the_background(path: Path, monkeypatch: pyt
         clock.advance(36 * 86_400)
         with closing(sqlite3.connect(path)) as other:
             until = monotonic() + 60
-            while (left := rows(other)) != [0, 0, 0, 50] and monotonic() < until:
+            while (left := count_rows(other, *TABLES)) != [0, 0, 0, 50] and monotonic() < until:
                 assert 1 == await store.get_total("p", "1", "req")
 
     assert [0, 0, 0, 50] == left
 
 
-def rows(connection: sqlite3.Connection) -> list[int]:
+def count_rows(connection: sqlite3.Connection, *tables: str) -> list[int]:
     """How many rows the tables hold."""
-    counts = [
-        connection.execute(f"SELECT count(*) FROM {name}")  # noqa: S608
-        for name in ("responses", "windows", "writers", "counters")
-    ]
+    counts = [connection.execute(f"SELECT count(*) FROM {name}") for name in tables]  # noqa: S608
     return [count.fetchone()[0] for count in counts]
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from coo_middleware.core.labels import Purges
 from coo_middleware.core.window import LEVELS
-from coo_middleware.stores.memory import Counter, MemoryStore
+from coo_middleware.stores import Counter
+from coo_middleware.stores.memory import MemoryStore
 from coo_middleware.stores.state import State, VersionError, decode, encode
 from coo_middleware.stores.sums import Sums
 from coo_middleware.testing import Clock

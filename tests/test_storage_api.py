@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from urllib.parse import quote
 
 import httpx
@@ -14,11 +15,14 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
+from coo_middleware.core.limits import Takes
 from coo_middleware.storage_api import storage_api
 from coo_middleware.storage_api.routes import ROUTES
 from coo_middleware.stores import Increment, RuntimeStore, StoreError
 from coo_middleware.stores.http import HTTPStore
+from coo_middleware.stores.http_limits import MOST_SETTLEMENTS, MOST_TAKES
 from coo_middleware.stores.memory import MemoryStore
+from coo_middleware.testing import Clock
 from coo_middleware.testing.contract import NAMES
 from tests.asgi import Client, content, make_scope
 from tests.conftest import Serve
@@ -26,6 +30,10 @@ from tests.proof import PROOF
 from tests.storage_server import KEY, TOKEN, Answer, ask
 
 REQ = "/usage/openai/key1/req"
+TAKE: dict[str, object] = {"name": "n", "limit": 10, "window_seconds": 60, "amount": 6}
+LESS = TAKE | {"amount": -1}
+RESERVATION: dict[str, object] = {"ticket": "t", "lease_seconds": 30, "choices": [[TAKE]]}
+SETTLEMENT: dict[str, object] = {"ticket": "t", "takes": [TAKE | {"amount": 2}]}
 CANARY = "sk-canary-0123456789"
 
 
@@ -83,6 +91,56 @@ async def test_increments_are_applied_once(app: ASGIApp, store: MemoryStore) -> 
         await ask(app, "POST", f"{REQ}/increment", {"delta": 100})
 
     assert 311 == await store.get_total("openai", "key1", "req")
+
+
+async def test_limits_are_reserved_settled_and_renewed() -> None:
+    """What is reserved counts, what is settled counts in its place, once, and what was renewed does not lapse."""
+    clock = Clock()
+    app = storage_api(MemoryStore(clock=clock), api_key=KEY)
+
+    async def reserve(ticket: str) -> tuple[object, object]:
+        answer = await ask(app, "POST", "/limits/reserve", RESERVATION | {"ticket": ticket})
+        assert isinstance(answer.document, dict)
+        return answer.document["choice"], answer.document["levels"][0][0]["used"]
+
+    assert (0, 6) == await reserve("t")
+    assert (-1, 6) == await reserve("u")
+    for _ in range(2):
+        assert {} == (await ask(app, "POST", "/limits/settle", {"settlements": [SETTLEMENT]})).document
+    assert [(0, 8), (-1, 8)] == [await reserve("u"), await reserve("v")]
+    clock.advance(20)
+    renewal = {"settlements": [SETTLEMENT | {"ticket": "u"}], "lease_seconds": 30}
+    assert {} == (await ask(app, "POST", "/limits/renew", renewal)).document
+    clock.advance(20)
+    assert (-1, 8) == await reserve("w")
+    clock.advance(10.5)
+
+    assert (0, 8) == await reserve("w")
+
+
+async def test_one_request_has_a_bounded_number_of_takes() -> None:
+    """So that nobody keeps the store for long; up to the bound they are taken."""
+    app = storage_api(MemoryStore(), api_key=KEY)
+    for extra, status in ((0, 200), (1, 422)):
+        choices: dict[str, object] = {"choices": [[]] * (MOST_TAKES + extra)}
+        settlements = {"settlements": [SETTLEMENT] * (MOST_SETTLEMENTS + extra)}
+        assert status == (await ask(app, "POST", "/limits/reserve", RESERVATION | choices)).status
+        assert status == (await ask(app, "POST", "/limits/settle", settlements)).status
+
+
+async def test_a_store_without_limits_says_so() -> None:
+    """Instead of an admission; what is settled or renewed there is nothing."""
+    app = storage_api(Unlimited(), api_key=KEY)
+
+    assert {"kept": False} == (await ask(app, "POST", "/limits/reserve", RESERVATION)).document
+    assert {} == (await ask(app, "POST", "/limits/settle", {"settlements": [SETTLEMENT]})).document
+
+
+class Unlimited(MemoryStore):
+    """A store that keeps no limits."""
+
+    async def reserve(self, ticket: str, choices: Sequence[Takes], lease_seconds: float) -> None:  # type: ignore[override]
+        """As by default."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -208,6 +266,19 @@ INVALID: dict[str, tuple[str, str, object, str]] = {
     "unknown encoding": ("PUT", "/cache/a", {"value": "a", "encoding": "x", "ttl_seconds": 1}, "encoding: "),
     "no base64": ("PUT", "/cache/a", {"value": "a", "encoding": "base64", "ttl_seconds": 1}, "value: "),
     "no increments": ("POST", "/batch", {"writer": "w", "sequence": 1}, "increments: "),
+    "a ticket that is none": ("POST", "/limits/reserve", {"ticket": 1, "lease_seconds": 1, "choices": []}, "ticket: "),
+    "an empty ticket": ("POST", "/limits/reserve", RESERVATION | {"ticket": ""}, "ticket "),
+    "lease 0": ("POST", "/limits/reserve", RESERVATION | {"lease_seconds": 0}, "lease_seconds "),
+    "no choice": ("POST", "/limits/reserve", RESERVATION | {"choices": []}, "choices: "),
+    "choices that are no lists": ("POST", "/limits/reserve", RESERVATION | {"choices": [TAKE]}, "choices: "),
+    "takes that are no objects": ("POST", "/limits/reserve", RESERVATION | {"choices": [[[]]]}, "choices: "),
+    "a limit of 0": ("POST", "/limits/reserve", RESERVATION | {"choices": [[TAKE | {"limit": 0}]]}, "limit "),
+    "a limit as text": ("POST", "/limits/reserve", RESERVATION | {"choices": [[TAKE | {"limit": "1"}]]}, "limit: "),
+    "settlements that are no list": ("POST", "/limits/settle", {"settlements": {}}, "settlements: "),
+    "a settlement of nothing": ("POST", "/limits/settle", {"settlements": [{"ticket": "t"}]}, "takes: "),
+    "an amount below 0": ("POST", "/limits/settle", {"settlements": [SETTLEMENT | {"takes": [LESS]}]}, "amount "),
+    "a renewal without a lease": ("POST", "/limits/renew", {"settlements": []}, "lease_seconds: "),
+    "a renewal for no time": ("POST", "/limits/renew", {"settlements": [], "lease_seconds": -1}, "lease_seconds "),
     "sequence 0": ("POST", "/batch", {"writer": "w", "sequence": 0, "increments": []}, "sequence: "),
 }
 
@@ -375,6 +446,15 @@ FIELDS = st.sampled_from(
         "metric",
         "samples",
         "age",
+        "ticket",
+        "choices",
+        "settlements",
+        "lease_seconds",
+        "takes",
+        "name",
+        "limit",
+        "window_seconds",
+        "amount",
     ]
 )
 INCREMENTS = st.lists(st.dictionaries(FIELDS, LEAVES, max_size=6), max_size=3)
@@ -397,6 +477,13 @@ QUERIES = st.sampled_from(["", "?seconds=60", "?seconds=0"]) | st.text(max_size=
 @example("POST", f"{REQ}/increment", "", b'{"delta":-1.7e308,"writer":"w","sequence":9007199254740992}')
 @example("PUT", "/cache/a", "", b'{"value":"\\ud800","ttl_seconds":1}')
 @example("PUT", "/cache/a", "", b'{"value":"a","ttl_seconds":1.7e308}')
+@example("POST", "/limits/reserve", "", b'{"ticket":"t","choices":[[]],"lease_seconds":1e308}')
+@example(
+    "POST",
+    "/limits/reserve",
+    "",
+    b'{"ticket":"t","lease_seconds":1,"choices":[[{"name":"n","limit":1e15,"window_seconds":1e-300,"amount":1e308}]]}',
+)
 def test_no_request_makes_the_server_fail(method: str, path: str, query: str, body: bytes) -> None:
     """Whatever comes is answered with JSON, and with no 5xx as long as the store works."""
 

@@ -23,12 +23,19 @@ OPERATIONS = [
     for method in item
     if method != "parameters"
 ]
+SETTLEMENT: dict[str, object] = {
+    "ticket": "t",
+    "takes": [{"name": "n", "limit": 1.5, "window_seconds": 60, "amount": 1}],
+}
 GOOD: dict[str, object] = {
     "Number": {"value": 1.5},
     "Delta": {"delta": 1, "writer": "w", "sequence": 1},
     "Response": {"value": "a", "ttl_seconds": 10, "encoding": "utf-8"},
     "Labels": {"labels": ["tag:a"]},
     "Lease": {"lease_seconds": 5},
+    "Reservation": {"ticket": "t", "lease_seconds": 5, "choices": [SETTLEMENT["takes"]]},
+    "Settlements": {"settlements": [SETTLEMENT]},
+    "Renewal": {"settlements": [SETTLEMENT], "lease_seconds": 5},
     "Batch": {
         "writer": "w",
         "sequence": 1,

@@ -13,14 +13,14 @@ from coo_middleware.stores.file import FileStore
 from coo_middleware.stores.http import HTTPStore
 from coo_middleware.stores.memory import MemoryStore
 from coo_middleware.stores.sqlite import SqliteStore
-from coo_middleware.testing import SECRET, Clock, FailureContract, FullStoreContract, LeaseContract
+from coo_middleware.testing import SECRET, Clock, FailureContract, FullStoreContract, LeaseContract, LedgerContract
 from tests.conftest import Serve
 from tests.redis_server import MASTER, Server
 from tests.redis_time import RedisContract
 from tests.storage_server import Relay
 
 
-class TestMemory(FullStoreContract):
+class TestMemory(FullStoreContract, LedgerContract):
     """The store of one process."""
 
     async def make(self, clock: Clock) -> RuntimeStore:
@@ -90,7 +90,7 @@ class TestHTTPOutOfReachWithAnotherClient(FailureContract):
         return HTTPStore(addr="http://127.0.0.1:9", api_key=secret, client=self.client)
 
 
-class TestFile(FullStoreContract):
+class TestFile(FullStoreContract, LedgerContract):
     """The store of one process in one JSON document."""
 
     @pytest.fixture(autouse=True)
@@ -129,7 +129,7 @@ class TestSqliteOutOfReach(FailureContract):
         return SqliteStore(path=Path(__file__) / "data.db")
 
 
-class TestRedis(RedisContract):
+class TestRedis(RedisContract, LedgerContract):
     """The store on one server."""
 
     @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ NOW = 1_700_000_000.25
 @pytest.fixture
 def db() -> Iterator[Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        connection.executescript(tables.SCHEMA)
+        tables.upgrade(connection, 0)
         yield connection
 
 

@@ -89,13 +89,17 @@ def test_an_observed_answer_is_not_compared() -> None:
 
 
 def test_a_trial_is_counted() -> None:
-    """A would-be hit, its tokens, and in shadow whether the answer differed in more than what always differs."""
+    """A would-be hit, its tokens and their cost, and in shadow whether the answer differed in more than what always
+    differs.
+    """
     hit = [("would_hits", 1.0), ("tokens_would_save", 11.0)]
+    differs = [("shadow_checks", 1.0), ("shadow_differs", 1.0)]
 
-    assert hit == count_trial(Trial(), USAGE)
-    assert hit[:1] == count_trial(Trial(), None)
-    assert [*hit, ("shadow_checks", 1.0)] == count_trial(Trial(Divergence("volatile", 1.0)), USAGE)
-    assert [*hit, ("shadow_checks", 1.0), ("shadow_differs", 1.0)] == count_trial(Trial(Divergence("text", 0.4)), USAGE)
+    assert hit == count_trial(Trial(), USAGE, None)
+    assert [*hit, ("cost_would_save", 0.25)] == count_trial(Trial(), USAGE, 0.25)
+    assert hit[:1] == count_trial(Trial(), None, None)
+    assert [*hit, ("shadow_checks", 1.0)] == count_trial(Trial(Divergence("volatile", 1.0)), USAGE, 0.0)
+    assert [*hit, *differs] == count_trial(Trial(Divergence("text", 0.4)), USAGE, None)
 
 
 def test_a_trials_fields_say_that_it_was_not_served() -> None:

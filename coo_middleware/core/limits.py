@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from sys import float_info
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SHORTEST_LIMIT_SECONDS: Final = 0.01
 LONGEST_LIMIT_SECONDS: Final = 3_024_000.0
+# Beyond it the sums of fractions are not exact, nor is anything so large that is counted.
+MOST: Final = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +59,26 @@ class Settlement:
 
 
 def check_takes(choices: Sequence[Takes]) -> None:
-    """Raises ValueError unless there is a choice and each take has a name, a limit above 0, a window of at most 35 days
-    and an amount that is not negative.
+    """Raises ValueError unless there is a choice, no name is twice in one, and each take has a name, a limit above 0, a
+    window of 0 or of 0.01 s to 35 days, and an amount that is not negative.
     """
     if not choices:
         raise ValueError("choices: at least one is needed, and it may be empty")
-    for take in (each for takes in choices for each in takes):
-        _check_name(take.name)
-        if not 0 < take.limit <= float_info.max:
-            raise ValueError("limit must be a finite number above 0; leave a limit out where there is none")
-        if not 0 <= take.window_seconds <= LONGEST_LIMIT_SECONDS:
-            raise ValueError("window_seconds must be between 0 and 3024000, which is 35 days")
-        if not 0 <= take.amount <= float_info.max:
-            raise ValueError("amount must be a finite number that is not negative")
+    for takes in choices:
+        if len({take.name for take in takes}) < len(takes):
+            raise ValueError("name must be another in each take of a choice; add up what it takes of one limit")
+        for take in takes:
+            _check_take(take)
+
+
+def _check_take(take: Take) -> None:
+    _check_name(take.name)
+    if not 0 < take.limit <= MOST:
+        raise ValueError("limit must be a number above 0, at most 1e15; leave a limit out where there is none")
+    if take.window_seconds and not SHORTEST_LIMIT_SECONDS <= take.window_seconds <= LONGEST_LIMIT_SECONDS:
+        raise ValueError("window_seconds must be 0, or between 0.01 and 3024000, which is 35 days")
+    if not 0 <= take.amount <= MOST:
+        raise ValueError("amount must be a number that is not negative, at most 1e15")
 
 
 def _check_name(name: str) -> None:

@@ -24,6 +24,8 @@ _MISS: Final = (_OURS, b"MISS")
 _BYPASS: Final = (_OURS, b"BYPASS")
 _COLLAPSED: Final = (_OURS, b"COLLAPSED")
 _TYPES: Final = {False: b"application/json", True: b"text/event-stream; charset=utf-8"}
+# Beside these two fields stand only those that tell of limits.
+_LEAST: Final = 2
 _SPOKEN: Final = frozenset({_OURS, TARGETED})
 _CODED: Final = _SPOKEN | {b"content-length", b"content-encoding"}
 # Of an answer that several requests share, the others get what is true for them: no cookie, no limit, no identifier.
@@ -81,10 +83,12 @@ def add_fields(
 ) -> list[tuple[bytes, bytes]]:
     """The app's header section with ours behind it (RFC 9211 section 2: the nearest cache comes last).
 
-    A forged `x-coo-cache` goes, and so does what the app told us alone; `Content-Length` and `Content-Encoding` go when
-    the content is `rewritten`.
+    A forged `x-coo-cache` goes, and so do what the app told us alone and, where we tell of limits, what the provider
+    told of its own; `Content-Length` and `Content-Encoding` go when the content is `rewritten`.
     """
     dropped = _CODED if rewritten else _SPOKEN
+    if len(fields) > _LEAST:
+        dropped = dropped | {name for name, _ in fields if name != _STATUS}
     return [*(field for field in headers if field[0].lower() not in dropped), *fields]
 
 

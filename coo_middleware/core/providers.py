@@ -83,7 +83,7 @@ class LLMProvider:
     model: Annotated[str, MaxLen(256)] = ""
     """The model to ask it for, for the handler."""
     api_keys: tuple[Annotated[str, MaxLen(8192)], ...] = field(default=(), repr=False)
-    """Its keys, counted as `<id>-1`, `<id>-2`, …"""
+    """Its keys, counted as `<id>-1`, `<id>-2` and so on."""
     keys: tuple[KeySettings, ...] = ()
     """Its keys, where they have names or limits of their own."""
     limits: KeyLimits = field(default_factory=KeyLimits)
@@ -121,7 +121,7 @@ class FallbackPolicy:
     max_providers: Annotated[int, Ge(0), Le(100)] = 2
     """So many of them at most."""
     providers: tuple[Annotated[str, MaxLen(200)], ...] = ()
-    """Their ids or types, in this order."""
+    """Their ids or types, in this order; one of another type than the provider's is left out."""
 
 
 @dataclass(frozen=True, slots=True)

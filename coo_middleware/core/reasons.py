@@ -116,6 +116,7 @@ REFUSALS: Final = _table(
     ),
     ("handler", "The app called bypass() on its CooContext.", "Look for that call in the handler."),
     ("would-hit", "It was stored before; policy.cache.mode kept it from being reused.", "Set the mode to serve."),
+    ("limited", "A limit had no room for the call, so the app was not asked.", "See policy.limits."),
     ("exception", "The app raised an exception before its answer was whole.", "Look for it in the app's log."),
     ("status", "The status is not 200.", "Nothing: errors are the upstream's to repeat."),
     (

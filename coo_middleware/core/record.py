@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from coo_middleware.core.exchange import Answer
 
 CacheStatus: TypeAlias = Literal["hit", "stale", "collapsed", "miss", "bypass"]
-ErrorType: TypeAlias = Literal["", "exception", "status", "in_stream", "cut", "client_disconnect"]
+ErrorType: TypeAlias = Literal["", "exception", "status", "in_stream", "cut", "client_disconnect", "limited"]
 
 REQ: Final = "req"
 INPUT_TOKENS: Final = "input_tokens"
@@ -30,6 +30,9 @@ CACHE_HITS: Final = "cache_hits"
 STALE_HITS: Final = "stale_hits"
 COLLAPSED: Final = "collapsed"
 TOKENS_SAVED: Final = "tokens_saved"
+COST: Final = "cost"
+COST_SAVED: Final = "cost_saved"
+LIMITED: Final = "limited"
 
 # What was answered without asking the provider once more.
 _SAVED: Final = {"hit": CACHE_HITS, "stale": STALE_HITS, "collapsed": COLLAPSED}
@@ -43,7 +46,13 @@ class Record:
     seconds, `usage` None when unknown.
 
     `stored` is "" when the answer was stored, else why it was not. `trial` is there where policy.cache.mode kept a
-    stored response from answering.
+    stored response from answering. `cost` is what `usage` cost in US dollars, None when unknown. `asked` is False
+    where this request itself asked no provider: it was "limited", or the handler reported each of its attempts, which
+    have records of their own.
+
+    In seconds: `first_chunk` until the first content of the answer was sent on, `chunk_gap` between its chunks on
+    average, None where there was no second one; `store_time` that it waited for the store before it was answered or
+    forwarded, `overhead` that we took ourselves until then.
     """
 
     provider: str
@@ -57,6 +66,12 @@ class Record:
     error_type: ErrorType
     stored: str
     trial: Trial | None = None
+    cost: float | None = None
+    asked: bool = True
+    first_chunk: float | None = None
+    chunk_gap: float | None = None
+    overhead: float = 0.0
+    store_time: float = 0.0
 
 
 def classify_error(answer: Answer, *, raised: bool, disconnected: bool) -> ErrorType:
@@ -75,15 +90,22 @@ def classify_error(answer: Answer, *, raised: bool, disconnected: bool) -> Error
 
 def count_record(record: Record) -> list[tuple[str, float]]:
     """The increments of one record. A hit, stale or not, and a request that shared another one's call cost the provider
-    nothing, so they move none of its counters.
+    nothing, so they move none of its counters; nor does a request that limits refused.
     """
-    usage = record.usage or _UNKNOWN
+    if record.error_type == "limited":
+        return [(LIMITED, 1.0)]
+    usage, cost = record.usage or _UNKNOWN, record.cost
     saved = _SAVED.get(record.cache_status)
     if saved is not None:
-        return [(saved, 1.0), *_nonzero((TOKENS_SAVED, usage.tokens))]
+        return [(saved, 1.0), *_nonzero((TOKENS_SAVED, usage.tokens), (COST_SAVED, cost))]
+    told = count_trial(record.trial, record.usage, cost) if record.trial else []
+    return [*(_count_call(record, usage) if record.asked else ()), *told]
+
+
+def _count_call(record: Record, usage: Usage) -> list[tuple[str, float]]:
     failed = record.error_type not in ("", "client_disconnect")
-    told = count_trial(record.trial, record.usage) if record.trial else []
-    return [(REQ, 1.0), (LATENCY, record.duration * 1000), *_nonzero(*_count_usage(usage), (ERRORS, failed)), *told]
+    counts = _nonzero(*_count_usage(usage), (COST, record.cost), (ERRORS, failed))
+    return [(REQ, 1.0), (LATENCY, record.duration * 1000), *counts]
 
 
 def _count_usage(usage: Usage) -> list[tuple[str, int | None]]:
@@ -100,5 +122,5 @@ def _count_usage(usage: Usage) -> list[tuple[str, int | None]]:
     ]
 
 
-def _nonzero(*counts: tuple[str, int | None]) -> list[tuple[str, float]]:
+def _nonzero(*counts: tuple[str, float | None]) -> list[tuple[str, float]]:
     return [(metric, float(amount)) for metric, amount in counts if amount]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WOULD_HITS: Final = "would_hits"
 TOKENS_WOULD_SAVE: Final = "tokens_would_save"
+COST_WOULD_SAVE: Final = "cost_would_save"
 SHADOW_CHECKS: Final = "shadow_checks"
 SHADOW_DIFFERS: Final = "shadow_differs"
 
@@ -58,11 +59,15 @@ def judge_trial(plan: Plan, entry: Entry, answer: Answer, refusal: str) -> Trial
     return Trial(compare_answers(plan.format, stored, Said(plan.asked, answer.headers, answer.content)))
 
 
-def count_trial(trial: Trial, usage: Usage | None) -> list[tuple[str, float]]:
-    """The increments of one trial; `usage` is what the upstream's answer took, and so what the hit would have saved."""
+def count_trial(trial: Trial, usage: Usage | None, cost: float | None) -> list[tuple[str, float]]:
+    """The increments of one trial; `usage` is what the upstream's answer took, and `cost` what it cost in US dollars:
+    what the hit would have saved.
+    """
     counts = [(WOULD_HITS, 1.0)]
     if usage is not None and usage.tokens:
         counts.append((TOKENS_WOULD_SAVE, float(usage.tokens)))
+    if cost:
+        counts.append((COST_WOULD_SAVE, cost))
     if trial.divergence is not None:
         counts.append((SHADOW_CHECKS, 1.0))
         counts += [(SHADOW_DIFFERS, 1.0)] * (trial.divergence.kind not in _SAME)

@@ -13,7 +13,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,46 @@ def bucket_span(window_seconds: float, now: float) -> tuple[int, int]:
     return level.size, level.bucket(now - window_seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The buckets of `size` seconds that a window takes in: the numbers from `oldest` to `newest`, which counts what
+    lies ahead of it as well, so that their sum is the window's.
+    """
+
+    size: int
+    oldest: int
+    newest: int
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return self.newest - self.oldest + 1
+
+    @property
+    def begins(self) -> float:
+        """When the oldest begins, in seconds since the epoch."""
+        return float(self.oldest * self.size)
+
+    def spread(self, buckets: Iterable[tuple[int, float]]) -> list[float]:
+        """The amount of each bucket, the oldest first, by the number and the amount of any buckets."""
+        amounts = [0.0] * self.count
+        for number, amount in buckets:
+            if number >= self.oldest:
+                amounts[min(number, self.newest) - self.oldest] += amount
+        return amounts
+
+
+def span_of(window_seconds: float, now: float) -> Span:
+    """The buckets that a window takes in. Raises ValueError like `level_of`."""
+    size, oldest = bucket_span(window_seconds, now)
+    return Span(size, oldest, int(now // size))
+
+
+def divide(amounts: Sequence[float], samples: Sequence[float]) -> list[float]:
+    """The mean of each bucket, 0 where there is no sample."""
+    return [amount / each if each else 0.0 for amount, each in zip(amounts, samples, strict=True)]
+
+
 class Windows:
     """The windows of one counter, in at most 10 KiB however much is added."""
 
@@ -72,6 +112,10 @@ class Windows:
         """The sum of the last `window_seconds`. Raises ValueError like `level_of`."""
         size, oldest = bucket_span(window_seconds, now)
         return self._rings[size].since(oldest)
+
+    def spread(self, span: Span) -> list[float]:
+        """The amount of each bucket."""
+        return self._rings[span.size].spread(span)
 
     def snapshot(self) -> dict[int, tuple[int, array[float]]]:
         """For each size of bucket the number of the newest one, and copies of the amounts that end with it."""
@@ -103,6 +147,16 @@ class _Ring:
     def since(self, oldest: int) -> float:
         length = self._newest - oldest + 1
         return sum(self._amounts[-length:]) if length > 0 else 0.0
+
+    def spread(self, span: Span) -> list[float]:
+        # Slices: a thousand counters must not hold up the event loop that serves requests.
+        first = self._newest + 1 - len(self._amounts)
+        before = min(max(0, first - span.oldest), span.count)
+        amounts = [0.0] * before + self._amounts[max(0, span.oldest - first) :].tolist()
+        ahead = sum(amounts[span.count :])
+        amounts = amounts[: span.count] + [0.0] * (span.count - len(amounts))
+        amounts[-1] += ahead
+        return amounts
 
     def snapshot(self) -> tuple[int, array[float]]:
         return self._newest, self._amounts[:]

@@ -157,7 +157,7 @@ def _look_into(path: Path, db: sqlite3.Connection, settings: StoreSettings) -> I
         return
     version = db.execute("PRAGMA user_version").fetchone()[0]
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if version != VERSION and (version or tables):
+    if version > VERSION or (not version and tables):
         yield fault("data", f"{path} is another program's or version's", "name another file, or move this one away")
         return
     size = sum(each.stat().st_size for each in path.parent.glob(f"{glob.escape(path.name)}*"))

@@ -8,6 +8,7 @@ from coo_middleware.core.document import MAX_NUMBER, Json
 from coo_middleware.core.window import LONGEST_WINDOW
 from coo_middleware.stores import MAX_KEY_BYTES
 from coo_middleware.stores.http_layout import JSON_TYPE, Parts
+from coo_middleware.stores.http_limits import MOST_SETTLEMENTS
 
 _ABOUT: Final = f"""Usage counters and stored responses of coo_middleware.
 
@@ -73,6 +74,29 @@ _RESPONSE: Final[dict[str, Json]] = {
     "value": {"type": "string", "description": "The response's bytes, as `encoding` says."},
     "ttl_seconds": {"type": "number", "description": "Its time to live; in an answer what is left, 0 where unknown."},
 }
+_TICKET: Final[dict[str, Json]] = {"ticket": {"type": "string", "description": "Names a reservation; used once."}}
+_TAKE: Final = _object(
+    {
+        "name": {"type": "string", "minLength": 1, "maxLength": 1024, "description": "What is limited, in ASCII."},
+        "limit": {"type": "number", "description": "How much there may be, above 0."},
+        "window_seconds": {"type": "number", "minimum": 0, "maximum": LONGEST_WINDOW, "description": "0: at once."},
+        "amount": {"type": "number", "minimum": 0, "description": "How much is taken, or was used."},
+    }
+)
+_TAKES: Final[Parts] = {"type": "array", "items": _TAKE}
+_SETTLEMENTS: Final[dict[str, Json]] = {
+    "settlements": {"type": "array", "maxItems": MOST_SETTLEMENTS, "items": _object({**_TICKET, "takes": _TAKES})}
+}
+_LEASE: Final[dict[str, Json]] = {
+    "lease_seconds": {"type": "number", "description": "For how long, above 0; asking again renews it."}
+}
+_LEVEL: Final = _object({"used": _NUMBER, "reset_seconds": _NUMBER})
+_ADMISSION: Final[dict[str, Json]] = {
+    "choice": {"type": "integer", "minimum": -1, "description": "Which choice was taken, as a whole; -1 is none."},
+    "wait_seconds": {"type": "number", "minimum": 0, "description": "After how long the first one passes."},
+    "levels": {"type": "array", "items": {"type": "array", "items": _LEVEL}, "description": "Of each choice's takes."},
+    "kept": {"const": False, "description": "Alone, where this store keeps no limits."},
+}
 _ENCODING: Final[Parts] = {"type": "string", "enum": ["utf-8", "base64"], "default": "utf-8"}
 _INCREMENT: Final = _object(
     {"provider": _TEXT, "key_id": _TEXT, "metric": _TEXT, "delta": _NUMBER},
@@ -120,6 +144,13 @@ _PATHS: Final[dict[str, Json]] = {
         "put": _operation("Lead the work on a response, unless somebody does", answer="Leader", request="Lease"),
         "delete": _operation("End that lead, if it is this owner's"),
     },
+    "/limits/reserve": {
+        "post": _operation(
+            "Take the first choice of which every limit has room", answer="Admission", request="Reservation"
+        )
+    },
+    "/limits/settle": {"post": _operation("Put what was used in the place of what was taken", request="Settlements")},
+    "/limits/renew": {"post": _operation("Let the leases of reservations run on", request="Renewal")},
     "/batch": {"post": _operation("Apply a batch of increments, as a whole and once", request="Batch")},
     "/health": {"get": _operation("Whether the store answers", answer="Health")},
     "/openapi.json": {"get": _operation("This description", answer="Done")},
@@ -151,10 +182,12 @@ DESCRIPTION: Final[Parts] = {
                     "description": "Left out where this store cannot list them.",
                 },
             ),
-            "Lease": _object(
-                {"lease_seconds": {"type": "number", "description": "For how long, above 0; asking again renews it."}}
-            ),
+            "Lease": _object(_LEASE),
             "Leader": _object({"owner": {"type": "string", "description": "Who leads now, whoever asked."}}),
+            "Reservation": _object({**_TICKET, **_LEASE, "choices": {"type": "array", "minItems": 1, "items": _TAKES}}),
+            "Admission": _object({}, **_ADMISSION),
+            "Settlements": _object(_SETTLEMENTS),
+            "Renewal": _object({**_SETTLEMENTS, **_LEASE}),
             "Batch": _object({**_WRITER, "increments": {"type": "array", "items": _INCREMENT}}),
             "Health": _object({"status": {"const": "ok"}}),
             "Fault": _object({"error": {"type": "string", "description": "What is wrong, without any value."}}),

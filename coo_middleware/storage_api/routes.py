@@ -32,6 +32,8 @@ from coo_middleware.stores.http_layout import (
     write_page,
     write_value,
 )
+from coo_middleware.stores.http_limits import read_reservation, read_settlements, write_admission
+from coo_middleware.stores.limit_checks import check_lease
 
 _SINCE: Final = re.compile(r"since=([0-9]{1,20})")
 _SECONDS: Final = re.compile(r"seconds=([0-9]{1,9})")
@@ -176,6 +178,23 @@ async def _apply(store: RuntimeStore, call: Call) -> Parts:
     return {}
 
 
+async def _reserve(store: RuntimeStore, call: Call) -> Parts:
+    return write_admission(await store.reserve(*read_reservation(decode_json(call.content))))
+
+
+async def _settle(store: RuntimeStore, call: Call) -> Parts:
+    await store.settle(read_settlements(decode_json(call.content)))
+    return {}
+
+
+async def _renew(store: RuntimeStore, call: Call) -> Parts:
+    document = decode_json(call.content)
+    lease = read_number(document, "lease_seconds")
+    check_lease(lease)
+    await store.renew(read_settlements(document), lease)
+    return {}
+
+
 def _counter(call: Call) -> tuple[str, str, str]:
     provider, key_id, metric = map(decode_name, call.names)
     check_counter(provider, key_id, metric)
@@ -205,6 +224,9 @@ ROUTES: Final[Mapping[str, Mapping[str, Handler]]] = {
     "/purges": {"GET": _get_purges, "POST": _purge},
     "/responses/{cursor}": {"GET": _list_cache},
     "/claim/{key}/{owner}": {"PUT": _claim, "DELETE": _release},
+    "/limits/reserve": {"POST": _reserve},
+    "/limits/settle": {"POST": _settle},
+    "/limits/renew": {"POST": _renew},
     "/batch": {"POST": _apply},
     "/health": {"GET": _health},
     "/openapi.json": {"GET": _describe},

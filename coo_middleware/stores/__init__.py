@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import import_module
 from secrets import randbits
-from typing import TYPE_CHECKING, ClassVar, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self, TypeAlias
 
 from coo_middleware.core.document import read_json
 from coo_middleware.core.labels import START_BITS, Purges, begin_purges, check_labels, read_purges
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from coo_middleware.core.limits import Admission, Settlement, Takes
+
+# A counter by its provider, its key and its metric.
+Counter: TypeAlias = tuple[str, str, str]
 
 LATENCY: Final = "latency"
 # Of a stored response so much is listed: an entry's labels are in it.
@@ -61,6 +64,35 @@ class CachePage:
 
     responses: tuple[tuple[str, bytes], ...]
     cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A counter, and the sum of every increment since the store was created; of `latency` the mean."""
+
+    provider: str
+    key_id: str
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class TotalsPage:
+    """Some counters; the cursor of the next page, "" at the end."""
+
+    totals: tuple[Total, ...]
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Buckets of `step_seconds`, the first of which began at `begins`, by the store's clock in seconds since 1970; the
+    last is not over. Of each counter that was asked for the sum of each bucket, of `latency` its mean.
+    """
+
+    begins: float
+    step_seconds: int
+    values: tuple[tuple[float, ...], ...]
 
 
 class RuntimeStore(ABC):
@@ -182,6 +214,22 @@ class RuntimeStore(ABC):
     async def read_log(self, log: str, place: str, wait_seconds: float) -> tuple[str, list[bytes]] | None:  # noqa: ARG002
         """The frames of `log` behind `place`, "" being its beginning, and the place behind them; where there are none
         yet it may wait for some, `wait_seconds` at most. None, as by default, when this store has no logs.
+        """
+        return None
+
+    async def list_totals(self, cursor: str = "") -> TotalsPage | None:  # noqa: ARG002
+        """Some of the counters with their totals, beginning where the page before said; each counter is on one page, a
+        new one may be on none. None, as by default, when this store cannot list them. Never on a request's way.
+        """
+        return None
+
+    async def read_points(
+        self,
+        counters: Sequence[Counter],  # noqa: ARG002
+        window_seconds: int,  # noqa: ARG002
+    ) -> Points | None:
+        """The buckets of the last `window_seconds` of each counter, in one round trip: as long as `get_usage_in_window`
+        says. None, as by default, when this store cannot tell them. Raises ValueError as that does.
         """
         return None
 

@@ -11,7 +11,11 @@ from coo_middleware.core.window import LONGEST_WINDOW, level_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from coo_middleware.stores import Counter
+
 MAX_KEY_BYTES: Final = 2048
+# Of one list or one question, so that it holds up a store for a moment only.
+MOST_COUNTERS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,15 @@ def check_writer(writer: str, sequence: int) -> None:
 def check_window(window_seconds: float) -> None:
     """Raises ValueError unless a window is within 1 s and 35 d."""
     level_of(window_seconds)
+
+
+def check_points(counters: Sequence[Counter], window_seconds: float) -> None:
+    """Raises ValueError unless all counters are valid, at most MOST_COUNTERS, and so is the window."""
+    if len(counters) > MOST_COUNTERS:
+        raise ValueError(f"counters: at most {MOST_COUNTERS} at a time; ask for the others apart")
+    for each in counters:
+        check_counter(*each)
+    check_window(window_seconds)
 
 
 def check_key(key: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from coo_middleware.stores import StoreError
 from coo_middleware.stores.disk import locked, prepare, set_aside
-from coo_middleware.stores.tables import SCHEMA, VERSION
+from coo_middleware.stores.tables import VERSION, upgrade
 from coo_middleware.stores.worker import Hand, Job
 
 if TYPE_CHECKING:
@@ -87,9 +87,10 @@ class Database:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == VERSION:
             return
-        if version or connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+        strange = not version and connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,)
+        if strange or not 0 <= version < VERSION:
             raise StoreError(f"{self._path}: a database of another program or version; name another file, or move it")
-        connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+        upgrade(connection, version)
 
 
 class Desk(Hand[Connection]):

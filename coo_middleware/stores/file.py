@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from coo_middleware.core.labels import Purges
-    from coo_middleware.stores import CachePage, Increment, StoreSettings
+    from coo_middleware.core.limits import Admission, Settlement, Takes
+    from coo_middleware.stores import CachePage, Counter, Increment, Points, StoreSettings, TotalsPage
     from coo_middleware.stores.keeper import Book
 
 T = TypeVar("T")
@@ -137,12 +138,30 @@ class FileStore(RuntimeStore):
     async def list_cache(self, cursor: str = "") -> CachePage:
         return await self._ask(lambda book: book.memory.list_cache(cursor))
 
+    async def list_totals(self, cursor: str = "") -> TotalsPage:
+        return await self._ask(lambda book: book.memory.list_totals(cursor))
+
+    async def read_points(self, counters: Sequence[Counter], window_seconds: int) -> Points:
+        return await self._ask(lambda book: book.memory.read_points(counters, window_seconds))
+
     async def claim(self, key: str, owner: str, lease_seconds: float) -> str:
         """Who leads the work on `key`. Leases are not written down: they end with the process."""
         return await self._ask(lambda book: book.memory.claim(key, owner, lease_seconds))
 
     async def release(self, key: str, owner: str) -> None:
         await self._ask(lambda book: book.memory.release(key, owner))
+
+    async def reserve(self, ticket: str, choices: Sequence[Takes], lease_seconds: float) -> Admission:
+        """Takes the first of `choices` that fits. What was taken is not written down: limits begin anew when the file
+        is opened.
+        """
+        return await self._ask(lambda book: book.memory.reserve(ticket, choices, lease_seconds))
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        await self._ask(lambda book: book.memory.settle(settlements))
+
+    async def renew(self, settlements: Sequence[Settlement], lease_seconds: float) -> None:
+        await self._ask(lambda book: book.memory.renew(settlements, lease_seconds))
 
     async def _ask(self, question: Callable[[Book], Awaitable[T]]) -> T:
         while True:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from coo_middleware.core.labels import Purges
-    from coo_middleware.stores import CachePage, Increment
+    from coo_middleware.core.limits import Admission, Settlement, Takes
+    from coo_middleware.stores import CachePage, Counter, Increment, Points, TotalsPage
 
 logger = logging.getLogger("coo_middleware")
 
@@ -149,8 +150,29 @@ class Guard(RuntimeStore):
         self._check_up()
         return await _within(self._read + wait_seconds, self.store.read_log, log, place, wait_seconds)
 
+    async def list_totals(self, cursor: str = "") -> TotalsPage | None:
+        """A page within the deadline of a write. Nobody's request waits for it, so that a fault of so much at once does
+        not speak against the store; nor does one of `read_points`.
+        """
+        self._check_up()
+        return await _within(self._write, self.store.list_totals, cursor)
+
+    async def read_points(self, counters: Sequence[Counter], window_seconds: int) -> Points | None:
+        self._check_up()
+        return await _within(self._write, self.store.read_points, counters, window_seconds)
+
     async def apply(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
         await self._call(self._write, self.store.apply, writer, sequence, increments)
+
+    async def reserve(self, ticket: str, choices: Sequence[Takes], lease_seconds: float) -> Admission | None:
+        """As the store does, asked once: of one that did not answer in time nobody knows whether it took anything."""
+        return await self._call(self._write, self.store.reserve, ticket, choices, lease_seconds)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        await self._call(self._write, self.store.settle, settlements)
+
+    async def renew(self, settlements: Sequence[Settlement], lease_seconds: float) -> None:
+        await self._call(self._write, self.store.renew, settlements, lease_seconds)
 
     async def _call(self, seconds: float, operation: Callable[[*_Ts], Awaitable[_T]], *args: *_Ts) -> _T:
         self._check_up()

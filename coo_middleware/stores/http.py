@@ -6,7 +6,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self
 
 from coo_middleware.core.labels import check_labels, read_purges
 from coo_middleware.stores import RuntimeStore, StoreSettings
@@ -22,7 +22,6 @@ from coo_middleware.stores.checks import (
 from coo_middleware.stores.http_address import find_faults
 from coo_middleware.stores.http_channel import Channel, LostError
 from coo_middleware.stores.http_layout import (
-    LayoutError,
     cache_path,
     claim_path,
     counter_path,
@@ -37,23 +36,17 @@ from coo_middleware.stores.http_layout import (
     write_increments,
     write_value,
 )
+from coo_middleware.stores.http_limits import read_admission, write_reservation, write_settlements
+from coo_middleware.stores.limit_checks import check_lease
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from coo_middleware.core.labels import Purges
+    from coo_middleware.core.limits import Admission, Settlement, Takes
     from coo_middleware.stores import CachePage, Increment
-    from coo_middleware.stores.http_channel import Reply
     from coo_middleware.stores.http_lane import HTTPClient
     from coo_middleware.stores.http_layout import Parts
-
-
-# A storage API that has no leases knows no such path; without them each replica collapses by itself. Purges it can keep
-# as a response.
-_UNKNOWN: Final = frozenset({404, 405})
-
-
-T = TypeVar("T")
 
 
 class HTTPStore(RuntimeStore):
@@ -189,11 +182,7 @@ class HTTPStore(RuntimeStore):
         reply = await self._channel.send("GET", cache_path(key))
         if reply.status == 404 and reply.read(status=404) == {"value": None}:
             return None
-        document = reply.read()
-        try:
-            value, ttl = read_value(document), read_number(document, "ttl_seconds")
-        except LayoutError as error:
-            raise reply.refuse(str(error)) from error
+        value, ttl = reply.interpret(lambda document: (read_value(document), read_number(document, "ttl_seconds")))
         # The server counted it at some moment of the exchange, at the earliest at its beginning.
         return value, max(0.0, ttl - (monotonic() - began))
 
@@ -206,19 +195,19 @@ class HTTPStore(RuntimeStore):
         """Purges `labels`, as weakly as by default where the server does not know of purges."""
         check_labels(labels)
         reply = await self._channel.send("POST", "/purges", encode_json({"labels": list(labels)}))
-        if _lacks(reply):
+        if reply.is_unknown:
             return await super().purge(labels)
-        return self._understand(reply, lambda document: read_count(document, "generation"))
+        return reply.interpret(lambda document: read_count(document, "generation"))
 
     async def get_purges(self, since: int) -> Purges:
         reply = await self._channel.send("GET", f"/purges?since={since:d}")
-        if _lacks(reply):
+        if reply.is_unknown:
             return await super().get_purges(since)
-        return self._understand(reply, read_purges)
+        return reply.interpret(read_purges)
 
     async def list_cache(self, cursor: str = "") -> CachePage | None:
         reply = await self._channel.send("GET", page_path(cursor))
-        return None if _lacks(reply) else self._understand(reply, read_page)
+        return None if reply.is_unknown else reply.interpret(read_page)
 
     async def claim(self, key: str, owner: str, lease_seconds: float) -> str:
         """Who leads the work on `key`; `owner` where the server does not know of leases."""
@@ -226,18 +215,30 @@ class HTTPStore(RuntimeStore):
         reply = await self._channel.send(
             "PUT", claim_path(key, owner), encode_json({"lease_seconds": float(lease_seconds)})
         )
-        if reply.status in _UNKNOWN:
+        if reply.is_no_path:
             return owner
-        try:
-            return read_text(reply.read(), "owner")
-        except LayoutError as error:
-            raise reply.refuse(str(error)) from error
+        return reply.interpret(lambda document: read_text(document, "owner"))
 
     async def release(self, key: str, owner: str) -> None:
         check_claim(key, owner)
         reply = await self._channel.send("DELETE", claim_path(key, owner))
-        if reply.status not in _UNKNOWN:
+        if not reply.is_no_path:
             reply.read()
+
+    async def reserve(self, ticket: str, choices: Sequence[Takes], lease_seconds: float) -> Admission | None:
+        """As the store at the other end does, asked once; None where that, or the server, keeps no limits."""
+        parts = write_reservation(ticket, choices, lease_seconds)
+        reply = await self._channel.send("POST", "/limits/reserve", encode_json(parts))
+        return None if reply.is_unknown else reply.interpret(lambda document: read_admission(document, choices))
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        for some in write_settlements(settlements):
+            await self._tell("/limits/settle", {"settlements": some})
+
+    async def renew(self, settlements: Sequence[Settlement], lease_seconds: float) -> None:
+        check_lease(lease_seconds)
+        for some in write_settlements(settlements):
+            await self._tell("/limits/renew", {"settlements": some, "lease_seconds": float(lease_seconds)})
 
     def _borrow_writer(self) -> _Writer:
         # Writers from before a fork are the parent's.
@@ -247,25 +248,19 @@ class HTTPStore(RuntimeStore):
                 return writer
         return _Writer(secrets.token_hex(16), os.getpid())
 
+    async def _tell(self, path: str, parts: Parts) -> None:
+        """Asks for what an older server need not know."""
+        reply = await self._channel.send("POST", path, encode_json(parts))
+        if not reply.is_unknown:
+            reply.read()
+
     async def _read_number(self, path: str) -> float:
         reply = await self._channel.send("GET", path)
-        return self._understand(reply, lambda document: read_number(document, "value"))
-
-    def _understand(self, reply: Reply, read: Callable[[Parts], T]) -> T:
-        document = reply.read()
-        try:
-            return read(document)
-        except ValueError as error:
-            raise reply.refuse(str(error)) from error
+        return reply.interpret(lambda document: read_number(document, "value"))
 
     async def _ask(self, method: str, path: str, parts: Parts | None = None) -> None:
         reply = await self._channel.send(method, path, None if parts is None else encode_json(parts))
         reply.read()
-
-
-def _lacks(reply: Reply) -> bool:
-    """Whether a storage API from before there were purges answers; what is no storage API has no word for it."""
-    return reply.status in _UNKNOWN and b'"error"' in reply.content
 
 
 @dataclass(slots=True)

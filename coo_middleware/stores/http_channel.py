@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from coo_middleware.stores import StoreBusyError, StoreError
 from coo_middleware.stores.http_address import read_address
@@ -12,11 +12,14 @@ from coo_middleware.stores.http_lane import POOL_SECONDS, HTTPClient, HTTPRespon
 from coo_middleware.stores.http_layout import JSON_TYPE, LayoutError, decode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from coo_middleware.core.document import Document
     from coo_middleware.stores import StoreSettings
 
+T = TypeVar("T")
+
+_UNKNOWN: Final = frozenset({404, 405})
 _ADVICE: Final = {
     401: "api_key is not the server's; set storage.runtime.api_key",
     403: "api_key is not allowed this; set storage.runtime.api_key",
@@ -37,6 +40,24 @@ class Reply:
     status: int
     media: str
     content: bytes
+
+    @property
+    def is_no_path(self) -> bool:
+        """Whether the server has no such path, as a storage API from before there was what is asked for."""
+        return self.status in _UNKNOWN
+
+    @property
+    def is_unknown(self) -> bool:
+        """The same, of a storage API: what is none has no word for it."""
+        return self.is_no_path and b'"error"' in self.content
+
+    def interpret(self, read: Callable[[Document], T]) -> T:
+        """What `read` finds in it. Raises StoreError, as when that raises ValueError."""
+        document = self.read()
+        try:
+            return read(document)
+        except ValueError as error:
+            raise self.refuse(str(error)) from error
 
     def read(self, *, status: int = 200) -> Document:
         """The JSON object that a reply of `status` holds. Raises StoreError when this is anything else."""

@@ -7,34 +7,44 @@ from contextlib import suppress
 from heapq import nsmallest
 from sys import getsizeof
 from time import time
-from typing import TYPE_CHECKING, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self
 
 from cachetools import Cache, TLRUCache
 
 from coo_middleware.core.labels import check_labels
+from coo_middleware.core.ledger import Ledger
+from coo_middleware.core.window import span_of
 from coo_middleware.stores import (
     HEAD_BYTES,
     LATENCY,
     CachePage,
+    Points,
     RuntimeStore,
+    Total,
+    TotalsPage,
     new_purges,
 )
 from coo_middleware.stores.checks import (
+    MOST_COUNTERS,
     check_amount,
     check_counter,
     check_increments,
     check_key,
+    check_points,
     check_ttl,
     check_window,
 )
 from coo_middleware.stores.claims import Claims
+from coo_middleware.stores.counter_names import read_counter, write_counter
+from coo_middleware.stores.limit_checks import check_lease, check_reservation, check_settlements
 from coo_middleware.stores.sums import Mean, Sum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from coo_middleware.core.labels import Purges
-    from coo_middleware.stores import Increment, StoreSettings
+    from coo_middleware.core.limits import Admission, Settlement, Takes
+    from coo_middleware.stores import Counter, Increment, StoreSettings
     from coo_middleware.stores.sums import Sums
 
 # What cachetools keeps for a stored response beside the key and the value: 250 to 290 bytes as measured with 8.0.
@@ -43,11 +53,10 @@ ENTRY_BYTES: Final = 320
 _MAX_WRITERS: Final = 1024
 _PAGE: Final = 1000
 
-Counter: TypeAlias = tuple[str, str, str]
-
 
 class MemoryStore(RuntimeStore):
-    """Counters and responses in this process's memory, for one event loop. No operation awaits, so that each is atomic.
+    """Counters, responses and limits in this process's memory, for one event loop. No operation awaits, so that each is
+    atomic.
 
     `usage_ttl_seconds`: how long a usage counter lives. `max_bytes`, `max_entries`: beyond either, the response least
     recently used leaves; a response that is larger than `max_bytes` is not stored. `max_counters`: beyond it, the
@@ -71,8 +80,9 @@ class MemoryStore(RuntimeStore):
         self._max_counters: Final = max_counters
         self._clock: Final = clock
         self._claims: Final = Claims(clock)
+        self._ledger: Final = Ledger()
         self.purges = new_purges()
-        self._counters: Final[OrderedDict[tuple[str, str, str], Sum | Mean]] = OrderedDict()
+        self._counters: Final[OrderedDict[Counter, Sum | Mean]] = OrderedDict()
         self._applied: Final[OrderedDict[str, int]] = OrderedDict()
         # cachetools asks for expiry and size by callback, with no way to hand it a time to live: it is left here.
         self._ttl = 0.0
@@ -173,11 +183,37 @@ class MemoryStore(RuntimeStore):
             heads = [(key, Cache.__getitem__(self._responses, key)[0][:HEAD_BYTES]) for key in keys]
         return CachePage(tuple(heads), keys[-1] if len(keys) == _PAGE else "")
 
+    async def list_totals(self, cursor: str = "") -> TotalsPage:
+        after = read_counter(cursor) if cursor else ()
+        names = nsmallest(MOST_COUNTERS, (name for name in self._counters if name > after))
+        totals = tuple(Total(*name, self._counters[name].total) for name in names)
+        return TotalsPage(totals, write_counter(names[-1]) if len(names) == MOST_COUNTERS else "")
+
+    async def read_points(self, counters: Sequence[Counter], window_seconds: int) -> Points:
+        check_points(counters, window_seconds)
+        span = span_of(window_seconds, self._clock())
+        found = (self._counters.get(each) for each in counters)
+        values = (span.spread([]) if each is None else each.spread(span) for each in found)
+        return Points(span.begins, span.size, tuple(map(tuple, values)))
+
     async def claim(self, key: str, owner: str, lease_seconds: float) -> str:
         return self._claims.claim(key, owner, lease_seconds)
 
     async def release(self, key: str, owner: str) -> None:
         self._claims.release(key, owner)
+
+    async def reserve(self, ticket: str, choices: Sequence[Takes], lease_seconds: float) -> Admission:
+        check_reservation(ticket, choices, lease_seconds)
+        return self._ledger.reserve(ticket, choices, lease_seconds, self._clock())
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        check_settlements(settlements)
+        self._ledger.settle(settlements, self._clock())
+
+    async def renew(self, settlements: Sequence[Settlement], lease_seconds: float) -> None:
+        check_settlements(settlements)
+        check_lease(lease_seconds)
+        self._ledger.renew(settlements, lease_seconds, self._clock())
 
     async def ping(self) -> None:
         """Memory always answers."""

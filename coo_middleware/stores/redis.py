@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 from functools import partial
 from inspect import signature
-from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Self, cast
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import ConnectionError as LostConnectionError
 
 from coo_middleware.core.labels import check_labels
 from coo_middleware.core.window import level_of
@@ -30,38 +26,40 @@ from coo_middleware.stores.checks import (
     check_counter,
     check_increments,
     check_key,
+    check_points,
     check_ttl,
     check_window,
 )
+from coo_middleware.stores.counter_names import read_counter
+from coo_middleware.stores.limit_checks import check_lease, check_reservation, check_settlements
 from coo_middleware.stores.redis_address import find_faults, read_address
+from coo_middleware.stores.redis_batches import Batches
 from coo_middleware.stores.redis_connect import (
-    Argument,
     Connections,
     RedisClient,
-    Writer,
     check_client,
     leave_open,
     make_client,
 )
 from coo_middleware.stores.redis_faults import telling
-from coo_middleware.stores.redis_layout import MARK_MILLISECONDS, Layout, load_script, read_answer, read_number
+from coo_middleware.stores.redis_layout import Layout, load_script, read_answer, read_number
+from coo_middleware.stores.redis_limits import Limits
+from coo_middleware.stores.redis_series import Index, Series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from coo_middleware.core.labels import Purges
-    from coo_middleware.stores import CachePage
+    from coo_middleware.core.limits import Admission, Settlement, Takes
+    from coo_middleware.stores import CachePage, Counter, Points, TotalsPage
 
-_APPLY: Final = load_script("redis_apply")
 _SET: Final = load_script("redis_set")
 _WINDOW: Final = load_script("redis_window")
 _READ: Final = load_script("redis_read")
 _CLAIM: Final = load_script("redis_claim")
 _RELEASE: Final = load_script("redis_release")
 
-# A batch may need several scripts, of which so many are sent at a time.
-_AT_ONCE: Final = 16
 # A time to live that Redis takes: some 3,000 years.
 _MAX_SECONDS: Final = 1e11
 
@@ -132,6 +130,10 @@ class RedisStore(RuntimeStore):
             limit=max_connections,
             seconds=timeout_seconds,
         )
+        index = Index(self._connections, self._layout)
+        self._batches: Final = Batches(self._connections, self._layout, index, self._usage_ttl)
+        self._series: Final = Series(self._connections, self._layout)
+        self._limits: Final = Limits(self._connections, self._layout)
 
     @classmethod
     def from_settings(cls, settings: StoreSettings) -> Self:
@@ -163,21 +165,10 @@ class RedisStore(RuntimeStore):
         """Adds `delta` once. When the connection is lost, so that nobody knows whether the server has it, it is sent
         once more under the same number.
         """
-        increments = [Increment(provider, key_id, metric, delta)]
-        check_increments(increments)
+        increment = Increment(provider, key_id, metric, delta)
+        check_increments([increment])
         with self._telling("increment_usage"):
-            writers = (await self._connections.link()).writers
-            # The numbers of one writer must arrive in order, so each increment under way has a writer to itself.
-            writer = writers.pop() if writers else Writer(secrets.token_hex(16))
-            writer.sequence += 1
-            try:
-                await self._send(writer.name, writer.sequence, increments)
-            except LostConnectionError as error:
-                if type(error) is not LostConnectionError:
-                    raise
-                await self._send(writer.name, writer.sequence, increments)
-            finally:
-                writers.append(writer)
+            await self._batches.send_one(self._now(), increment)
 
     async def get_usage_in_window(self, provider: str, key_id: str, metric: str, window_seconds: int) -> float:
         check_counter(provider, key_id, metric)
@@ -205,7 +196,7 @@ class RedisStore(RuntimeStore):
         """
         check_increments(increments)
         with self._telling("apply"):
-            await self._send(writer, sequence, increments)
+            await self._batches.send(self._now(), writer, sequence, increments)
 
     async def set_cache(self, key: str, value: bytes, ttl_seconds: float) -> None:
         check_key(key)
@@ -270,6 +261,32 @@ class RedisStore(RuntimeStore):
         with self._telling("read_log"):
             return await redis_log.read_log(self._connections, self._layout.log(log), place, wait_seconds)
 
+    async def list_totals(self, cursor: str = "") -> TotalsPage:
+        after = read_counter(cursor) if cursor else None
+        with self._telling("list_totals"):
+            return await self._series.list_totals(after)
+
+    async def read_points(self, counters: Sequence[Counter], window_seconds: int) -> Points:
+        check_points(counters, window_seconds)
+        with self._telling("read_points"):
+            return await self._series.read_points(self._now(), counters, window_seconds)
+
+    async def reserve(self, ticket: str, choices: Sequence[Takes], lease_seconds: float) -> Admission:
+        check_reservation(ticket, choices, lease_seconds)
+        with self._telling("reserve"):
+            return await self._limits.reserve(self._now(), ticket, choices, lease_seconds)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        check_settlements(settlements)
+        with self._telling("settle"):
+            await self._limits.settle(self._now(), settlements)
+
+    async def renew(self, settlements: Sequence[Settlement], lease_seconds: float) -> None:
+        check_settlements(settlements)
+        check_lease(lease_seconds)
+        with self._telling("renew"):
+            await self._limits.renew(self._now(), settlements, lease_seconds)
+
     def _telling(self, operation: str) -> AbstractContextManager[None]:
         return telling(operation, self._where)
 
@@ -278,12 +295,3 @@ class RedisStore(RuntimeStore):
 
     def _now(self) -> str:
         return repr(self._clock()) if self._clock is not None else ""
-
-    async def _send(self, writer: str, sequence: int, increments: Sequence[Increment]) -> None:
-        head: list[Argument] = [sequence, self._now(), self._usage_ttl, MARK_MILLISECONDS]
-        parts = self._layout.parts(writer, increments)
-        while some := list(islice(parts, _AT_ONCE)):
-            sending = (self._connections.evaluate(_APPLY, keys, [*head, *rest]) for keys, rest in some)
-            for result in await asyncio.gather(*sending, return_exceptions=True):
-                if isinstance(result, BaseException):
-                    raise result

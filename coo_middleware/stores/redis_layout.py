@@ -6,16 +6,22 @@
 | `samples:…` | of a mean: the period's `sum` and `count` |
 | `window:…:{1, 60 or 3600}` | a hash of buckets of that many seconds: number to sum, and number# to count of a mean |
 | `total:…` | every increment as text; of a mean a hash of `sum` and `count` |
+| `counters` | a sorted set of the names of all counters, each `provider:key_id:metric`, also on a cluster |
 | `cache:{key}` | a stored response |
 | `purges` | a sorted set of labels by the generation in which each was purged last |
 | `claim:{key}` | who leads the work on that response; lives as long as the lease |
 | `log:{name}` | a stream of what a leader has of an answer, or of who follows one; lives a minute from its last frame |
+| `limit:{name}` | how a limit stands, and what was taken in each part of its window: floats of 8 bytes |
+| `holds:{name}` | a hash: what was taken under each ticket, and in which part |
+| `leases:{name}` | a sorted set: the tickets by the moment at which their lease ends |
+| `clock:limits` | the latest moment that the limits have seen; lives 100 days from its last use |
 | `writer:{id}` | the number of the last batch of that writer; lives 35 days from its last use |
 | `writer:{id}:{n}` | the same for the increments from the 500th, the 1,000th, … on of larger batches |
 
 `:` and `%` inside a name are percent-encoded. On a cluster the provider and the key stand in braces, which are encoded
 inside a name, so that all keys of one provider's key lie in one slot: `usage:{openai:key1}:req`; and a writer has a
-mark for each of them, `writer:{openai:key1}:id`.
+mark for each of them, `writer:{openai:key1}:id`. One reservation may take of any limits, so that all of them lie in one
+slot: `limit:{limits}:name`, `holds:{limits}:name`, `leases:{limits}:name` and `clock:{limits}`.
 """
 
 from __future__ import annotations
@@ -29,9 +35,10 @@ from typing import TYPE_CHECKING, Final, cast
 
 from coo_middleware.core.window import LEVELS, LONGEST_WINDOW
 from coo_middleware.stores import LATENCY
+from coo_middleware.stores.counter_names import NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from coo_middleware.stores import Increment
     from coo_middleware.stores.redis_connect import Argument
@@ -41,7 +48,7 @@ MARK_MILLISECONDS: Final = LONGEST_WINDOW * 1000
 # What a script does at once nobody else may do in between: 500 increments take some milliseconds.
 _PART: Final = 500
 _LEVELS: Final = json.dumps([(level.size, level.longest) for level in LEVELS])
-_NAMES: Final = str.maketrans({":": "%3A", "%": "%25"})
+_LIMIT: Final = ("limit", "holds", "leases")
 _TAGGED: Final = str.maketrans({":": "%3A", "%": "%25", "{": "%7B", "}": "%7D"})
 
 
@@ -53,9 +60,9 @@ class Script:
     sha: str
 
 
-def load_script(name: str) -> Script:
-    """The script in `name`.lua."""
-    text = files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
+def load_script(*names: str) -> Script:
+    """The script in `names`.lua, one after the other."""
+    text = "".join(files(__package__).joinpath(f"{name}.lua").read_text("utf-8") for name in names)
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -96,6 +103,11 @@ class Layout:
         return f"{self.prefix}cache:{key}"
 
     @property
+    def counters(self) -> str:
+        """The key of the names of all counters."""
+        return f"{self.prefix}counters"
+
+    @property
     def purges(self) -> str:
         """The key of what was purged."""
         return f"{self.prefix}purges"
@@ -108,6 +120,12 @@ class Layout:
         """The key of a log."""
         return f"{self.prefix}log:{name}"
 
+    def limits(self, names: Iterable[str]) -> list[str]:
+        """The keys of a script of limits: the clock, then of each limit how it stands, its holds and its leases."""
+        clock, slot = ("{limits}", "{limits}:") if self.is_cluster else ("limits", "")
+        own = (f"{self.prefix}{kind}:{slot}{name.translate(NAMES)}" for name in names for kind in _LIMIT)
+        return [f"{self.prefix}clock:{clock}", *own]
+
     def parts(self, writer: str, increments: Sequence[Increment]) -> Iterator[tuple[list[str], list[Argument]]]:
         """What redis_apply.lua takes, its KEYS and the end of its ARGV, once for each call that the batch needs: one
         for each slot and 500 increments. The same batch has the same parts, and each has a mark of its own.
@@ -116,7 +134,7 @@ class Layout:
         for each in increments:
             slots[self.slot(each.provider, each.key_id)].append(each)
         for slot, own in slots.items():
-            mark = f"{self.prefix}writer:{slot}{writer.translate(_NAMES)}"
+            mark = f"{self.prefix}writer:{slot}{writer.translate(NAMES)}"
             for start in range(0, len(own), _PART):
                 yield self._part(f"{mark}:{start // _PART}" if start else mark, own[start : start + _PART])
 
@@ -132,5 +150,5 @@ class Layout:
         return keys, arguments
 
     def _names(self, provider: str, key_id: str, metric: str) -> str:
-        owner = self.slot(provider, key_id) or f"{provider.translate(_NAMES)}:{key_id.translate(_NAMES)}:"
-        return owner + metric.translate(_NAMES)
+        owner = self.slot(provider, key_id) or f"{provider.translate(NAMES)}:{key_id.translate(NAMES)}:"
+        return owner + metric.translate(NAMES)

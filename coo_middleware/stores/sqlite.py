@@ -8,12 +8,16 @@ from time import time
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from coo_middleware.core.labels import check_labels
+from coo_middleware.core.window import span_of
 from coo_middleware.stores import (
     CachePage,
     Increment,
+    Points,
     RuntimeStore,
     StoreError,
+    limit_rows,
     purge_rows,
+    series_rows,
     tables,
 )
 from coo_middleware.stores.checks import (
@@ -22,12 +26,15 @@ from coo_middleware.stores.checks import (
     check_counter,
     check_increments,
     check_key,
+    check_points,
     check_ttl,
     check_window,
     check_writer,
 )
 from coo_middleware.stores.database import Database, Reader, Writer, is_busy, is_malformed
 from coo_middleware.stores.disk import locate
+from coo_middleware.stores.limit_checks import check_lease, check_reservation, check_settlements
+from coo_middleware.stores.machine_clock import MachineClock
 from coo_middleware.stores.worker import Worker
 
 if TYPE_CHECKING:
@@ -36,7 +43,8 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from coo_middleware.core.labels import Purges
-    from coo_middleware.stores import StoreSettings
+    from coo_middleware.core.limits import Admission, Settlement, Takes
+    from coo_middleware.stores import Counter, StoreSettings, TotalsPage
 
 T = TypeVar("T")
 
@@ -54,7 +62,8 @@ class SqliteStore(RuntimeStore):
 
     `usage_ttl_seconds`: how long a usage counter lives. `max_bytes`, `max_entries`: beyond either, the response that
     expires first leaves; a response that is larger than `max_bytes` is not stored. On the disk, responses may take
-    twice as much. `clock`: wall-clock seconds.
+    twice as much. `clock`: wall-clock seconds; limits go by it too, and else by the time of machine_clock.py, on which
+    all processes agree.
     """
 
     def __init__(
@@ -64,13 +73,14 @@ class SqliteStore(RuntimeStore):
         usage_ttl_seconds: float = 60.0,
         max_bytes: int = 268_435_456,
         max_entries: int = 100_000,
-        clock: Callable[[], float] = time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._path: Final = locate(path)
         self._usage_ttl: Final = usage_ttl_seconds
         self._max_bytes: Final = max_bytes
         self._max_entries: Final = max_entries
-        self._clock: Final = clock
+        self._clock: Final = clock or time
+        self._limits: Final = MachineClock(clock, clock, str) if clock else MachineClock()
         self._swept = 0
         database = Database(self._path)
         self._writes: Final = Worker("coo-sqlite-write", Writer(database, self._sweep), SWEEP_SECONDS)
@@ -173,6 +183,16 @@ class SqliteStore(RuntimeStore):
         heads = await self._read(lambda db: tables.list_responses(db, cursor, self._clock()))
         return CachePage(tuple(heads), heads[-1][0] if len(heads) == tables.RESPONSES_PER_PAGE else "")
 
+    async def list_totals(self, cursor: str = "") -> TotalsPage:
+        after = series_rows.read_cursor(cursor)
+        return await self._read(lambda db: series_rows.list_totals(db, after))
+
+    async def read_points(self, counters: Sequence[Counter], window_seconds: int) -> Points:
+        check_points(counters, window_seconds)
+        span = span_of(window_seconds, self._clock())
+        values = await self._read(lambda db: series_rows.read_points(db, counters, span))
+        return Points(span.begins, span.size, tuple(map(tuple, values)))
+
     async def claim(self, key: str, owner: str, lease_seconds: float) -> str:
         check_claim(key, owner, lease_seconds)
         holder = await self._read(lambda db: tables.read_claim(db, key, self._clock()))
@@ -189,6 +209,21 @@ class SqliteStore(RuntimeStore):
     async def release(self, key: str, owner: str) -> None:
         check_claim(key, owner)
         await self._write(lambda db: tables.release(db, key, owner))
+
+    async def reserve(self, ticket: str, choices: Sequence[Takes], lease_seconds: float) -> Admission:
+        check_reservation(ticket, choices, lease_seconds)
+        return await self._write(
+            lambda db: limit_rows.reserve(db, ticket, choices, lease_seconds, self._limits.read(db))
+        )
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        check_settlements(settlements)
+        await self._write(lambda db: limit_rows.settle(db, settlements, self._limits.read(db)))
+
+    async def renew(self, settlements: Sequence[Settlement], lease_seconds: float) -> None:
+        check_settlements(settlements)
+        check_lease(lease_seconds)
+        await self._write(lambda db: limit_rows.renew(db, settlements, lease_seconds, self._limits.read(db)))
 
     async def _read(self, function: Callable[[Connection], T]) -> T:
         return await self._run(self._reads, function, "read")
@@ -211,6 +246,7 @@ class SqliteStore(RuntimeStore):
     def _sweep(self, db: Connection) -> bool:
         now = self._clock()
         more = tables.expire(db, now)
+        more |= limit_rows.expire(db, self._limits.read(db))
         more |= tables.evict(db, self._max_bytes, self._max_entries, most=tables.RESPONSES_PER_STEP)
         self._swept = tables.trim_windows(db, self._swept, now)
         return more or self._swept > 0

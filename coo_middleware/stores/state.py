@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from coo_middleware.core.labels import Purges, read_purges
 from coo_middleware.core.window import LEVELS
-from coo_middleware.stores import LATENCY, new_purges
-from coo_middleware.stores.memory import Counter
+from coo_middleware.stores import LATENCY, Counter, new_purges
 from coo_middleware.stores.sums import Sums
 
 if TYPE_CHECKING:

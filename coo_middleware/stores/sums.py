@@ -6,10 +6,12 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from coo_middleware.core.window import Windows
+from coo_middleware.core.window import Windows, divide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from coo_middleware.core.window import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,9 @@ class Sum:
 
     def last(self, window_seconds: float, now: float) -> float:
         return self._windows.last(window_seconds, now)
+
+    def spread(self, span: Span) -> list[float]:
+        return self._windows.spread(span)
 
     def set(self, value: float, begin: float) -> None:
         self._value, self._expires = value, begin + self._ttl
@@ -80,6 +85,9 @@ class Mean:
 
     def last(self, window_seconds: float, now: float) -> float:
         return _ratio(self._amounts.last(window_seconds, now), self._samples.last(window_seconds, now))
+
+    def spread(self, span: Span) -> list[float]:
+        return divide(self._amounts.spread(span), self._samples.spread(span))
 
     def set(self, value: float, begin: float) -> None:
         self._amounts.set(value, begin)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from coo_middleware.core.window import LEVELS, LONGEST_WINDOW, bucket_span
 from coo_middleware.stores import HEAD_BYTES, LATENCY
+from coo_middleware.stores.limit_rows import LIMITS_SCHEMA
+from coo_middleware.stores.machine_clock import CLOCK_SCHEMA
 from coo_middleware.stores.purge_rows import PURGES_SCHEMA
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 Counter: TypeAlias = tuple[str, str, str]
 
-VERSION: Final = 2
 # What a response takes beside its key and its value: the key once more, in its index, not counted.
 ENTRY_BYTES: Final = 256
 
@@ -27,7 +28,7 @@ RESPONSES_PER_STEP: Final = 200
 RESPONSES_PER_PAGE: Final = 500
 _COUNTERS_PER_STEP: Final = 20
 
-SCHEMA: Final = f"""
+_FIRST: Final = """
 CREATE TABLE counters (
     id INTEGER PRIMARY KEY, provider TEXT NOT NULL, key_id TEXT NOT NULL, metric TEXT NOT NULL,
     amount REAL, samples REAL, expires REAL NOT NULL, total REAL, total_samples REAL,
@@ -38,10 +39,8 @@ CREATE TABLE windows (
     PRIMARY KEY (counter, size, bucket)
 ) WITHOUT ROWID;
 CREATE TABLE writers (writer TEXT PRIMARY KEY, sequence INTEGER NOT NULL, used REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE responses (key TEXT PRIMARY KEY, value BLOB NOT NULL, size INTEGER NOT NULL, expires REAL NOT NULL);
 CREATE INDEX responses_by_expiry ON responses (expires);
-{PURGES_SCHEMA}
 CREATE TABLE stored (entries INTEGER NOT NULL, bytes INTEGER NOT NULL);
 INSERT INTO stored VALUES (0, 0);
 CREATE TRIGGER response_in AFTER INSERT ON responses
@@ -50,8 +49,13 @@ CREATE TRIGGER response_again AFTER UPDATE OF size ON responses
     BEGIN UPDATE stored SET bytes = bytes + new.size - old.size; END;
 CREATE TRIGGER response_out AFTER DELETE ON responses
     BEGIN UPDATE stored SET entries = entries - 1, bytes = bytes - old.size; END;
-PRAGMA user_version = {VERSION};
-"""  # noqa: S608
+"""
+_CLAIMS: Final = """
+CREATE TABLE claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
+"""
+# What each version added to the one before: a file of an earlier one is brought up to this.
+STEPS: Final = (_FIRST, _CLAIMS + PURGES_SCHEMA, LIMITS_SCHEMA + CLOCK_SCHEMA)
+VERSION: Final = len(STEPS)
 
 _COUNTER: Final = "provider = :provider AND key_id = :key_id AND metric = :metric"
 _CURRENT: Final = f"SELECT amount, samples FROM counters WHERE {_COUNTER} AND :now < expires"  # noqa: S608
@@ -100,6 +104,12 @@ DELETE FROM responses WHERE key = (SELECT key FROM responses WHERE key IS NOT ? 
 _EXPIRE: Final = """
 DELETE FROM responses WHERE key IN (SELECT key FROM responses WHERE expires <= ? ORDER BY expires LIMIT ?)
 """
+
+
+def upgrade(connection: Connection, version: int) -> None:
+    """Makes the tables that a file of `version` lacks, all or none; 0 is a file that has none."""
+    steps = "".join(STEPS[version:])
+    connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
 
 
 def read_usage(connection: Connection, counter: Counter, now: float) -> float:

@@ -6,8 +6,8 @@
 
 StoreContract holds for every store. Add FullStoreContract for a store that overrides the defaults, SharedStoreContract
 for one whose data several processes use, LeaseContract and LogContract in its place where those share work too,
-FailureContract for one that can be out of reach. Runs under pytest with the
-plugin of anyio, which needs no configuration.
+LedgerContract for one that keeps limits by the time of `clock`, FailureContract for one that can be out of reach. Runs
+under pytest with the plugin of anyio, which needs no configuration.
 
 Time: a store that takes `clock` needs nothing else. Where a server expires data by itself, override `advance` to take
 `seconds` off each time to live in the server as well (Redis: PEXPIRE every key to PTTL less the seconds, or delete it).
@@ -19,10 +19,13 @@ whole one.
 import pytest
 
 # Before the imports below, so that a failed assertion shows its values.
-pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in ("contract", "promises", "purges")))
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{part}" for part in ("contract", "ledgers", "limits", "promises", "purges"))
+)
 
 from coo_middleware.testing.calls import SECRET  # noqa: E402
 from coo_middleware.testing.contract import Clock, StoreContract  # noqa: E402
+from coo_middleware.testing.ledgers import LedgerContract  # noqa: E402
 from coo_middleware.testing.promises import (  # noqa: E402
     FailureContract,
     FullStoreContract,
@@ -37,6 +40,7 @@ __all__ = [
     "FailureContract",
     "FullStoreContract",
     "LeaseContract",
+    "LedgerContract",
     "LogContract",
     "SharedStoreContract",
     "StoreContract",

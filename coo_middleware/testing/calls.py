@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
+from coo_middleware.core.limits import Settlement, Take
 from coo_middleware.stores import LATENCY, MAX_KEY_BYTES, Increment, RuntimeStore
 
 Call: TypeAlias = Callable[[RuntimeStore], Awaitable[object]]
@@ -60,6 +61,45 @@ INVALID_CLAIMS: Final[dict[str, Call]] = {
     "key too long to claim": lambda store: store.claim("k" * MAX_KEY_BYTES, "a", 1),
     "owner not text": lambda store: store.claim("key", "\ud800", 1),
     "key too long to release": lambda store: store.release("k" * MAX_KEY_BYTES, "a"),
+}
+_TAKES: Final = (Take("tokens", 100, 60, 1),)
+
+
+def _take(limit: float = 100, window_seconds: float = 60, amount: float = 1, name: str = "tokens") -> Call:
+    choices = [_TAKES, (Take("requests", 1, 1, 1), Take(name, limit, window_seconds, amount))]
+    return lambda store: store.reserve("ticket", choices, 10)
+
+
+LIMIT_OPERATIONS: Final[dict[str, Call]] = {
+    "reserve": lambda store: store.reserve("ticket", [_TAKES], 10),
+    "settle": lambda store: store.settle([Settlement("ticket", _TAKES)]),
+    "renew": lambda store: store.renew([Settlement("ticket", _TAKES)], 10),
+}
+INVALID_LIMITS: Final[dict[str, Call]] = {
+    "no choice": lambda store: store.reserve("ticket", [], 10),
+    "no ticket": lambda store: store.reserve("", [_TAKES], 10),
+    "ticket too long": lambda store: store.reserve("t" * 1025, [_TAKES], 10),
+    "lease 0": lambda store: store.reserve("ticket", [_TAKES], 0),
+    "lease NaN": lambda store: store.reserve("ticket", [_TAKES], float("nan")),
+    "lease infinite": lambda store: store.reserve("ticket", [_TAKES], float("inf")),
+    "limit 0": _take(limit=0),
+    "limit negative": _take(limit=-1),
+    "limit NaN": _take(limit=float("nan")),
+    "limit too large": _take(limit=2e15),
+    "window negative": _take(window_seconds=-1),
+    "window too short": _take(window_seconds=0.001),
+    "window too long": _take(window_seconds=35 * DAY + 1),
+    "window NaN": _take(window_seconds=float("nan")),
+    "amount negative": _take(amount=-1),
+    "amount too large": _take(amount=2e15),
+    "amount NaN": _take(amount=float("nan")),
+    "no name": _take(name=""),
+    "name not ASCII": _take(name="ключ"),
+    "name too long": _take(name="n" * 1025),
+    "name twice": _take(name="requests"),
+    "amount settled negative": lambda store: store.settle([Settlement("t", (Take("tokens", 100, 60, -1),))]),
+    "amount settled NaN": lambda store: store.settle([Settlement("t", (Take("tokens", 100, 60, float("nan")),))]),
+    "lease renewed 0": lambda store: store.renew([Settlement("t", _TAKES)], 0),
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from coo_middleware.stores import MAX_KEY_BYTES, Increment, RuntimeStore
 from coo_middleware.testing.calls import DAY, INVALID, LATENCIES, REQ, Call, read
+from coo_middleware.testing.limits import LimitPromises
 from coo_middleware.testing.purges import PurgePromises
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class OnAsyncio:
         return "asyncio"
 
 
-class StoreContract(PurgePromises, OnAsyncio, ABC):
+class StoreContract(PurgePromises, LimitPromises, OnAsyncio, ABC):
     """What every store promises. Override `make`, and `advance` where the clock is not enough."""
 
     usage_ttl_seconds: ClassVar[float] = 60.0

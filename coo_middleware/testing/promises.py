@@ -10,8 +10,19 @@ from abc import ABC, abstractmethod
 import pytest
 
 from coo_middleware.stores import Increment, RuntimeStore, StoreError
-from coo_middleware.testing.calls import DAY, INVALID_CLAIMS, LATENCIES, OPERATIONS, REQ, SECRET, Call, read
+from coo_middleware.testing.calls import (
+    DAY,
+    INVALID_CLAIMS,
+    LATENCIES,
+    LIMIT_OPERATIONS,
+    OPERATIONS,
+    REQ,
+    SECRET,
+    Call,
+    read,
+)
 from coo_middleware.testing.contract import NAMES, Clock, OnAsyncio, StoreContract
+from coo_middleware.testing.limits import calls, choose, count, settle, tokens
 from coo_middleware.testing.purges import FullPurgePromises
 
 
@@ -155,6 +166,19 @@ class SharedStoreContract(StoreContract):
 
             assert b"new" != await store.get_cache("key")
 
+    async def test_limits_count_for_all_stores(self, clock: Clock, store: RuntimeStore) -> None:
+        """Of many that reserve at the same time in several stores as many are let through as there is room for, and
+        what one store reserved another one settles.
+        """
+        async with await self.another(clock) as other:
+            takes = tokens(10), calls(40)
+            found = await asyncio.gather(*(choose(each, takes) for _ in range(20) for each in (store, other)))
+            assert 10 == found.count(0)
+            await choose(store, (calls(1, "more"), tokens(50, "more tokens")), ticket="a")
+            await settle(other, "a", calls(1, "more"), tokens(20, "more tokens"))
+
+            assert [100, 10, 0, 20] == await count(store, *takes, calls(1, "more"), tokens(0, "more tokens"))
+
 
 class LeaseContract(SharedStoreContract):
     """What a shared store promises that overrides `claim` and `release`."""
@@ -231,6 +255,16 @@ class FailureContract(OnAsyncio, ABC):
     @pytest.mark.parametrize("call", OPERATIONS.values(), ids=OPERATIONS)
     async def test_failure_surfaces_as_store_error(self, call: Call) -> None:
         """Every operation raises StoreError with its cause chained, and no secret in what a log would show."""
+        await self._fail(call)
+
+    @pytest.mark.parametrize("call", LIMIT_OPERATIONS.values(), ids=LIMIT_OPERATIONS)
+    async def test_failure_of_limits_surfaces_as_store_error(self, call: Call) -> None:
+        """So do those of limits, where the store keeps any."""
+        if type(await self.make_unreachable(SECRET)).reserve is RuntimeStore.reserve:
+            pytest.skip("this store keeps no limits")
+        await self._fail(call)
+
+    async def _fail(self, call: Call) -> None:
         store = await self.make_unreachable(SECRET)
         with pytest.raises(StoreError) as caught:
             async with store:

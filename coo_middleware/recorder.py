@@ -55,15 +55,17 @@ class Recorder:
     def record(self, record: Record) -> None:
         """Adds one record to the next batch."""
         key = self._fold(record.provider, record.key_id)
-        told = replace(record, provider=key[0], key_id=key[1], model=self._fold_model(record.model))
+        model = self._fold_model(record.model)
+        if key != (record.provider, record.key_id) or model != record.model:
+            record = replace(record, provider=key[0], key_id=key[1], model=model)
         for metric, amount in count_record(record):
             self._outbox.add((*key, metric), amount)
         if self._policy.series:
-            self._count_series(told)
+            self._count_series(record)
         self._schedule(self._policy.flush_seconds)
         for observe in self._observers:
             try:
-                observe(told)
+                observe(record)
             except Exception as error:
                 self.report("observer_errors", error)
 

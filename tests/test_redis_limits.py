@@ -170,6 +170,17 @@ async def test_any_name_is_a_limit_of_its_own(make: Make, name: str) -> None:
     assert [7, 1] == [level.used for level in found.levels[0]]
 
 
+async def test_limit_of_another_window_begins_anew(store: RedisStore) -> None:
+    """What was taken by another window counts no more, what is taken by the new one does."""
+    anew = Take("calls", 3, 60, 1)
+    used: list[tuple[int, float]] = []
+    for choices in ([CALL], [CALL, anew], [CALL], [anew, CALL], [anew], [CALL]):
+        found = await store.reserve(f"{len(used)}", [(take,) for take in choices], 30)
+        used.append((found.choice, found.levels[0][0].used))
+
+    assert [(0, 1), (0, 1), (0, 2), (0, 1), (0, 2), (0, 1)] == used
+
+
 async def test_every_key_ends(store: RedisStore, clock: Clock, redis_server: Server) -> None:
     """All that is written lives as long as a window and a lease, and little longer: a lapsed reservation until its
     part of the window has left.

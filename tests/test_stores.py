@@ -44,7 +44,7 @@ def relay(serve_module: Serve) -> Relay:
     return relay
 
 
-class TestHTTP(FullStoreContract, LeaseContract):
+class TestHTTP(FullStoreContract, LeaseContract, LedgerContract):
     """The store behind a real server on a real socket, which serves a MemoryStore."""
 
     @pytest.fixture(autouse=True)
@@ -101,7 +101,7 @@ class TestFile(FullStoreContract, LedgerContract):
         return FileStore(path=self.path, usage_ttl_seconds=self.usage_ttl_seconds, clock=clock)
 
 
-class TestSqlite(FullStoreContract, LeaseContract):
+class TestSqlite(FullStoreContract, LeaseContract, LedgerContract):
     """The store of several processes in one database."""
 
     @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
@@ -53,6 +54,7 @@ class Series:
     labels: tuple[str, ...]
 
 
+@lru_cache(4096)
 def write_series(name: str, *labels: str) -> str:
     """The metric under which a series is counted."""
     return ":".join((name, *(quote(label, safe=" !#$&'()*+,/;=?@[]") for label in labels)))

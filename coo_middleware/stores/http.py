@@ -16,6 +16,7 @@ from coo_middleware.stores.checks import (
     check_counter,
     check_increments,
     check_key,
+    check_points,
     check_ttl,
     check_window,
 )
@@ -37,6 +38,7 @@ from coo_middleware.stores.http_layout import (
     write_value,
 )
 from coo_middleware.stores.http_limits import read_admission, write_reservation, write_settlements
+from coo_middleware.stores.http_series import read_points, read_totals, totals_path, write_question
 from coo_middleware.stores.limit_checks import check_lease
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 
     from coo_middleware.core.labels import Purges
     from coo_middleware.core.limits import Admission, Settlement, Takes
-    from coo_middleware.stores import CachePage, Increment
+    from coo_middleware.stores import CachePage, Counter, Increment, Points, TotalsPage
     from coo_middleware.stores.http_lane import HTTPClient
     from coo_middleware.stores.http_layout import Parts
 
@@ -208,6 +210,15 @@ class HTTPStore(RuntimeStore):
     async def list_cache(self, cursor: str = "") -> CachePage | None:
         reply = await self._channel.send("GET", page_path(cursor))
         return None if reply.is_unknown else reply.interpret(read_page)
+
+    async def list_totals(self, cursor: str = "") -> TotalsPage | None:
+        reply = await self._channel.send("GET", totals_path(cursor))
+        return None if reply.is_unknown else reply.interpret(read_totals)
+
+    async def read_points(self, counters: Sequence[Counter], window_seconds: int) -> Points | None:
+        check_points(counters, window_seconds)
+        reply = await self._channel.send("POST", "/points", encode_json(write_question(counters, window_seconds)))
+        return None if reply.is_unknown else reply.interpret(lambda document: read_points(document, len(counters)))
 
     async def claim(self, key: str, owner: str, lease_seconds: float) -> str:
         """Who leads the work on `key`; `owner` where the server does not know of leases."""

@@ -172,6 +172,21 @@ def read_text(document: Parts, name: str) -> str:
     return text
 
 
+def read_list(part: Json, name: str) -> list[Json]:
+    """The list that `part`, of this name, must be. Raises LayoutError."""
+    if not isinstance(part, list):
+        raise LayoutError(f"{name}: must be a list")
+    return part
+
+
+def read_objects(part: Json, name: str) -> list[Parts]:
+    """The list of objects that `part`, of this name, must be. Raises LayoutError."""
+    objects = read_list(part, name)
+    if not all(isinstance(each, dict) for each in objects):
+        raise LayoutError(f"{name}: must hold objects")
+    return cast("list[Parts]", objects)
+
+
 def read_number(document: Parts, name: str, default: float | None = None) -> float:
     """The finite number under `name`. Raises LayoutError."""
     number = document.get(name, default)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from coo_middleware.core.limits import Admission, Level, Settlement, Take, Takes
-from coo_middleware.stores.http_layout import LayoutError, read_number, read_text
+from coo_middleware.stores.http_layout import LayoutError, read_list, read_number, read_objects, read_text
 from coo_middleware.stores.limit_checks import check_reservation, check_settlements
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def write_reservation(ticket: str, choices: Sequence[Takes], lease_seconds: floa
 def read_reservation(document: Parts) -> tuple[str, tuple[Takes, ...], float]:
     """What `write_reservation` wrote. Raises ValueError."""
     ticket, lease = read_text(document, "ticket"), read_number(document, "lease_seconds")
-    choices = tuple(_read_takes(each, "choices") for each in _read_list(document.get("choices"), "choices"))
+    choices = tuple(_read_takes(each, "choices") for each in read_list(document.get("choices"), "choices"))
     check_reservation(ticket, choices, lease)
     _check_number(choices)
     return ticket, choices, lease
@@ -53,7 +53,7 @@ def read_admission(document: Parts, choices: Sequence[Takes]) -> Admission | Non
     """What `write_admission` wrote of these choices. Raises LayoutError."""
     if document.get("kept") is False:
         return None
-    levels = tuple(_read_levels(each) for each in _read_list(document.get("levels"), "levels"))
+    levels = tuple(_read_levels(each) for each in read_list(document.get("levels"), "levels"))
     if [*map(len, levels)] != [*map(len, choices)]:
         raise LayoutError("levels: must be one for each take of each choice")
     choice = document.get("choice")
@@ -72,7 +72,7 @@ def write_settlements(settlements: Sequence[Settlement]) -> Iterator[list[Json]]
 
 def read_settlements(document: Parts) -> list[Settlement]:
     """What `write_settlements` wrote. Raises ValueError."""
-    parts = _read_objects(document.get("settlements"), "settlements")
+    parts = read_objects(document.get("settlements"), "settlements")
     if len(parts) > MOST_SETTLEMENTS:
         raise LayoutError(f"settlements: must be at most {MOST_SETTLEMENTS}")
     found = [Settlement(read_text(each, "ticket"), _read_takes(each.get("takes"), "takes")) for each in parts]
@@ -100,23 +100,10 @@ def _read_takes(part: Json, name: str) -> Takes:
             read_number(each, "window_seconds"),
             read_number(each, "amount"),
         )
-        for each in _read_objects(part, name)
+        for each in read_objects(part, name)
     )
 
 
 def _read_levels(part: Json) -> tuple[Level, ...]:
-    parts = _read_objects(part, "levels")
+    parts = read_objects(part, "levels")
     return tuple(Level(read_number(each, "used"), read_number(each, "reset_seconds")) for each in parts)
-
-
-def _read_objects(part: Json, name: str) -> list[Parts]:
-    objects = _read_list(part, name)
-    if not all(isinstance(each, dict) for each in objects):
-        raise LayoutError(f"{name}: must hold objects")
-    return cast("list[Parts]", objects)
-
-
-def _read_list(part: Json, name: str) -> list[Json]:
-    if not isinstance(part, list):
-        raise LayoutError(f"{name}: must be a list")
-    return part

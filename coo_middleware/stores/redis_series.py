@@ -1,4 +1,4 @@
-"""Which counters there are in Redis, page by page and never by a look through all keys, and their totals and buckets."""
+"""Which counters Redis has, listed page by page and never by a look through all keys; their totals and buckets."""
 
 from __future__ import annotations
 

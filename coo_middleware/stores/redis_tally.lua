@@ -224,6 +224,7 @@ local function read(place, window)
       return tally
     end
     redis.call('DEL', tally.key, tally.holds, tally.leases)
+    tally.saved = nil
   end
   if window then
     tally.is_new, tally.window, tally.last, tally.newest, tally.total = true, window, -math.huge, -math.huge, 0

@@ -36,7 +36,7 @@ def read_cursor(cursor: str) -> int:
 def list_totals(connection: Connection, after: int) -> TotalsPage:
     """The counters that were made after the one with the number `after`, which no counter loses again."""
     rows = connection.execute(_PAGE, (after,)).fetchall()
-    totals = tuple(Total(*names, value or 0.0) for _, *names, value in rows)
+    totals = tuple(Total(provider, key_id, metric, value or 0.0) for _, provider, key_id, metric, value in rows)
     return TotalsPage(totals, str(rows[-1][0]) if len(rows) == MOST_COUNTERS else "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.channels import Watch, asking
@@ -290,4 +291,6 @@ class Flight:
         while self.has_landed and self._served:
             follower = self._served.pop()
             raised = follower.parting is None
-            self._flights.settle_shared(follower.call, self.leader.call, raised=raised, left=follower.is_left)
+            settle = partial(self._flights.settle_shared, raised=raised, left=follower.is_left)
+            # In its own context, where an observer finds its own span.
+            follower.context.copy().run(settle, follower.call, self.leader.call)

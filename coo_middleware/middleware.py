@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from coo_middleware.accounts import Accounts
 from coo_middleware.adoption import Adoption
+from coo_middleware.annex import Annex
 from coo_middleware.at_rest import open_sealer
 from coo_middleware.backing import Backing
 from coo_middleware.cache import Cache
@@ -76,7 +77,9 @@ class COOMiddleware:
         self._cache: Final = Cache(self._backing.guarded, policy.cache.local_max_bytes, sealer)
         self._router: Final = Router(policy.routes)
         self._planner: Final = open_planner(policy)
-        self._recorder: Final = Recorder(self._backing.outbox, policy.metrics, *filter(None, [on_record]))
+        self._annex: Final = Annex(self.config, self._backing.guarded, lambda: self.counts)
+        observers = (*self._annex.observers, *filter(None, [on_record]))
+        self._recorder: Final = Recorder(self._backing.outbox, policy.metrics, *observers)
         prices, count = Prices(self.config.llm_providers), open_estimator(policy.metrics.estimate_tokens)
         self._shelf: Final = Shelf(self._cache, self._recorder, prices)
         self._finder: Final = Finder(self._cache, self._shelf, Adoption(), self._recorder, self._tell_time)
@@ -121,6 +124,10 @@ class COOMiddleware:
             route = self._recognise(scope)
             if route is not None:
                 await self._serve(route, scope, receive, send)
+                return
+            if self._annex and (room := self._annex.find(scope["path"])) is not None:
+                await self._open()
+                await room(scope, receive, send)
                 return
         elif scope["type"] == "lifespan":
             await self._live(scope, receive, send)
@@ -194,23 +201,13 @@ class COOMiddleware:
         """Asks for the inputs that are not stored, and answers with all; False where that cannot be."""
         gathered = Gathered(rest)
         await self._share(call.make_rest(rest), {**scope}, content, gathered.send)
-        messages = self._compose(gathered, rest)
+        messages = self._shelf.compose(gathered, rest)
         if messages is None:
             content.replace(content.body)
             return False
         for message in messages:
             await send(message)
         return True
-
-    def _compose(self, gathered: Gathered, rest: Rest) -> list[Message] | None:
-        try:
-            messages = gathered.compose()
-            if messages is not None and messages[0]["status"] == 200:
-                self._shelf.settle(rest)
-        except Exception as error:
-            self._recorder.report("internal_errors", error)
-            return None
-        return messages
 
     def _tell_time(self) -> float:
         return self._now()

@@ -79,6 +79,17 @@ class Shelf:
 
         await self._each(put, entries, _STORE_SECONDS)
 
+    def compose(self, gathered: Gathered, rest: Rest) -> list[Message] | None:
+        """The answer to the whole, of what is stored and the rest that came; None where that cannot be."""
+        try:
+            messages = gathered.compose()
+            if messages is not None and messages[0]["status"] == 200:
+                self.settle(rest)
+        except Exception as error:
+            self._recorder.report("internal_errors", error)
+            return None
+        return messages
+
     def settle(self, rest: Rest) -> None:
         """Counts what need not be asked for, once the rest has come."""
         if rest.entries:

@@ -223,6 +223,7 @@ exporters:
   otel:
     spans: true
     metrics: true
+  log: true
 admin:
   enabled: true
   path: "/ops"
@@ -444,6 +445,7 @@ def test_every_field_can_be_set(load: Load) -> None:
         exporters=Exporters(
             PrometheusExport(True, "/scrape", "/scrape/all", "a-token-of-16-characters", ("gpt-*",), 12),
             OtelExport(spans=True, metrics=True),
+            log=True,
         ),
         admin=Admin(True, "/ops", "another-token-of-16", "a-third-token-of-16"),
         llm_providers=(

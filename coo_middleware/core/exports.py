@@ -55,6 +55,8 @@ class Exporters:
     """Metrics for Prometheus to scrape."""
     otel: OtelExport = field(default_factory=OtelExport)
     """Attributes and metrics for OpenTelemetry."""
+    log: bool = False
+    """Log each request by the logger `coo_middleware.requests`, its figures as fields of the log record."""
 
 
 @dataclass(frozen=True, slots=True)

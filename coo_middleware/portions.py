@@ -95,8 +95,9 @@ class Shelf:
         if rest.entries:
             self._recorder.counts["partial_hits"] += 1
         for (provider, key_id), tokens in rest.saved.items():
-            cost = self._prices.cost(provider, rest.left.plan.model, Usage(tokens, None))
-            self._recorder.add_saving(provider, key_id, tokens, cost)
+            model = rest.left.plan.model
+            cost = self._prices.cost(provider, model, Usage(tokens, None))
+            self._recorder.add_saving(provider, key_id, model, tokens=tokens, cost=cost)
 
     async def _each(self, work: Callable[[_T], Awaitable[None]], items: Iterable[_T], seconds: float) -> None:
         """Does the work on each item, a few at once, until the time is up or the store fails."""

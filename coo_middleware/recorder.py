@@ -12,8 +12,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from coo_middleware.core.families import is_sound
 from coo_middleware.core.record import COST_SAVED, OUTPUT_AUDIO_TOKENS, TOKENS_SAVED, Record, count_record
-from coo_middleware.core.series import count_series
+from coo_middleware.core.series import count_savings, count_series
 from coo_middleware.stores import StoreAwayError
 from coo_middleware.stores.checks import check_counter
 
@@ -69,16 +70,19 @@ class Recorder:
             except Exception as error:
                 self.report("observer_errors", error)
 
-    def add_saving(self, provider: str, key_id: str, tokens: int, cost: float | None) -> None:
+    def add_saving(self, provider: str, key_id: str, model: str, *, tokens: int, cost: float | None) -> None:
         """Counts what a part of a request did not cost, in tokens and US dollars; the request itself has a record of
         its own.
         """
         if not self._policy.enabled:
             return
+        key = self._fold(provider, key_id)
         for metric, amount in ((TOKENS_SAVED, float(tokens)), (COST_SAVED, cost or 0.0)):
             if amount:
-                self._outbox.add((*self._fold(provider, key_id), metric), amount)
-                self._schedule(self._policy.flush_seconds)
+                self._outbox.add((*key, metric), amount)
+        if self._policy.series and not self._count(key, count_savings(self._fold_model(model), tokens, cost)):
+            self._count(key, count_savings(OTHER, tokens, cost), always=True)
+        self._schedule(self._policy.flush_seconds)
 
     def spawn(self, work: Coroutine[object, object, object]) -> None:
         """Runs after-response work in a task that is held until it is done."""
@@ -128,22 +132,29 @@ class Recorder:
         return key
 
     def _fold_model(self, model: str) -> str:
-        """The name that a model is recorded under: callers choose it."""
-        if model not in self._models and len(self._models) >= self._policy.max_models:
+        """The name that a model is recorded under: callers choose it, and no store takes all that they may make up."""
+        if model in self._models:
+            return model
+        if len(self._models) >= self._policy.max_models or (model and not is_sound(model)):
             return OTHER
         self._models.add(model)
         return model
 
     def _count_series(self, record: Record) -> None:
         """Callers choose models and cause errors: of the series that they make only so many are kept apart."""
-        counts = [((record.provider, record.key_id, metric), amount) for metric, amount in count_series(record)]
-        unknown = [name for name, _ in counts if name not in self._series]
-        if unknown and len(self._series) + len(unknown) > self._policy.max_series and record.model != OTHER:
-            self._count_series(replace(record, model=OTHER))
-            return
+        key = record.provider, record.key_id
+        if not self._count(key, count_series(record), always=record.model == OTHER):
+            self._count(key, count_series(replace(record, model=OTHER)), always=True)
+
+    def _count(self, key: tuple[str, str], counts: list[tuple[str, float]], *, always: bool = False) -> bool:
+        """Counts them where there is room for those that are new, or `always`; whether it did."""
+        unknown = [(*key, metric) for metric, _ in counts if (*key, metric) not in self._series]
+        if unknown and not always and len(self._series) + len(unknown) > self._policy.max_series:
+            return False
         self._series.update(unknown)
-        for name, amount in counts:
-            self._outbox.add(name, amount)
+        for metric, amount in counts:
+            self._outbox.add((*key, metric), amount)
+        return True
 
     def _adopt_loop(self) -> asyncio.AbstractEventLoop:
         """The running loop. What waited on an earlier one that has ended waits for nothing; its sums are kept."""

@@ -131,7 +131,7 @@ async def test_keys_that_are_denied_are_named(server: Server) -> None:
 
     findings = await visit(type="redis", addr=server.addr, username="app", password=CANARY, key_prefix="a:")
 
-    closed = ["a:purges", *(f"a:{kind}:*" for kind in ("samples", "writer", "claim", "log", "total"))]
+    closed = ["a:purges", "a:counters", *(f"a:{kind}:*" for kind in ("samples", "writer", "claim", "log", "total"))]
     assert f"the user may not: {', '.join(closed)}" == the("permissions", findings).text
     assert the("permissions", findings).remedy.endswith(" ".join(f"~{each}" for each in closed))
 

@@ -17,13 +17,14 @@ from coo_middleware.stores import guard as module
 from coo_middleware.stores.guard import Guard
 from coo_middleware.stores.memory import MemoryStore
 from coo_middleware.testing import Clock, FullStoreContract
-from coo_middleware.testing.calls import OPERATIONS, REQ, Call
+from coo_middleware.testing.calls import OPERATIONS, REQ, SERIES_OPERATIONS, Call
 
 CANARY = "prompt-canary"
 READ, WRITE, PROBE = 0.02, 0.04, 0.002
 TAKE = Take("name", 1, 60, 1)
 CALLS: dict[str, Call] = {
     **OPERATIONS,
+    **SERIES_OPERATIONS,
     "get_cache_with_ttl": lambda store: store.get_cache_with_ttl("key"),
     "list_cache": lambda store: store.list_cache(),
     "append_log": lambda store: store.append_log("log", [b"frame"], keep=1, ttl_seconds=1),
@@ -175,21 +176,24 @@ async def test_claims_are_granted_without_the_store(guard: Guard, store: MoodySt
     await guard.close()
 
 
-async def test_logs_do_not_speak_against_the_store(guard: Guard, store: MoodyStore) -> None:
-    """A user who may not touch logs, or a reader who waits, leaves the breaker closed; an open one keeps them out."""
-    store.moods = {"append_log": refuse, "read_log": refuse}
-    for name in ("append_log", "read_log") * 5:
+async def test_logs_and_series_do_not_speak_against_the_store(guard: Guard, store: MoodyStore) -> None:
+    """A user who may not touch logs, a reader who waits, or a dashboard that asks for much, leaves the breaker closed;
+    an open one keeps them out.
+    """
+    names = ("append_log", "read_log", *SERIES_OPERATIONS)
+    store.moods = dict.fromkeys(names, refuse)
+    for name in names * 5:
         with pytest.raises(StoreError):
             await CALLS[name](guard)
     assert guard.is_up
     store.mood = refuse
     await fail(guard)
     store.calls.clear()
-    for name in ("append_log", "read_log"):
+    for name in names:
         with pytest.raises(StoreError, match="out of reach"):
             await CALLS[name](guard)
 
-    assert not {"append_log", "read_log"} & {*store.calls}
+    assert not {*names} & {*store.calls}
     await guard.close()
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from coo_middleware.core.limits import Admission, Level, Settlement, Take
 from coo_middleware.storage_api import storage_api
-from coo_middleware.stores import Increment, RuntimeStore, StoreError, StoreSettings, open_store
+from coo_middleware.stores import Increment, Points, RuntimeStore, StoreError, StoreSettings, open_store
 from coo_middleware.stores.http import HTTPStore
 from coo_middleware.stores.memory import MemoryStore
 from coo_middleware.testing import Clock
@@ -135,6 +135,27 @@ async def test_server_without_purges_keeps_them_as_a_response(
     assert begin.generation + 1 == generation
     assert begin.purge(["tag:a"]) == await store.get_purges(begin.generation)
     assert await store.list_cache() is None
+
+
+async def test_server_without_series_has_none(routes: respx.MockRouter, store: HTTPStore) -> None:
+    """A storage API from before there were lists of counters cannot list them, nor tell their buckets."""
+    routes.route().respond(404, json={"error": "no such path"})
+
+    assert await store.list_totals() is None
+    assert await store.read_points([REQ], 60) is None
+
+
+async def test_points_are_one_request(routes: respx.MockRouter, store: HTTPStore) -> None:
+    """However many counters, they are asked for at once; an answer about other ones is a fault."""
+    routes.route().respond(json={"begins": 60, "step_seconds": 60, "values": [[1, 2.5], [0, 0]]})
+    points = await store.read_points([REQ, ("p", "k", "m")], 120)
+    assert Points(60.0, 60, ((1.0, 2.5), (0.0, 0.0))) == points
+    with pytest.raises(StoreError, match=r"POST /points at .*answered 200; values: must be one list for each counter"):
+        await store.read_points([REQ], 120)
+
+    named = [{"provider": "openai", "key_id": "key1", "metric": "req"}, {"provider": "p", "key_id": "k", "metric": "m"}]
+    assert {"counters": named, "seconds": 120} == sent(routes.calls[0].request)
+    assert f"{BASE}/points" == str(routes.calls[0].request.url)
 
 
 async def test_limits_are_requests_of_their_own(routes: respx.MockRouter, store: HTTPStore) -> None:

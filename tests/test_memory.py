@@ -113,9 +113,29 @@ async def test_least_recently_written_counter_leaves_beyond_max_counters() -> No
     assert 2 == len(store._counters)
 
 
+async def test_counter_that_left_is_not_listed() -> None:
+    """The list has what the store has, in the order of its making, and a counter that comes back is a new one."""
+    store = MemoryStore(max_counters=2)
+    for key_id in "abac":
+        await store.increment_usage("p", key_id, "req", 1)
+    assert ["a", "c"] == [each.key_id for each in (await store.list_totals()).totals]
+    await store.increment_usage("p", "b", "req", 1)
+
+    assert [("c", 1), ("b", 1)] == [(each.key_id, each.value) for each in (await store.list_totals()).totals]
+    assert 2 == len(store._numbers)
+
+
+@pytest.mark.parametrize("cursor", ["a", "-1", "1.5", "٣", "1" * 19, "1\n"])
+async def test_cursor_of_no_page_is_refused(cursor: str) -> None:
+    """It is a number of ours, or nothing."""
+    with pytest.raises(ValueError, match="cursor: must be empty, or the one of the page before"):
+        await MemoryStore().list_totals(cursor)
+
+
 async def test_reading_makes_no_counter() -> None:
     """Questions about unknown names leave nothing behind."""
     store = MemoryStore()
+    await store.read_points([("p", "k", "req")], 60)
     await store.get_usage("p", "k", "req")
     await store.get_usage_in_window("p", "k", LATENCY, 60)
     await store.get_total("p", "k", "req")

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -288,3 +289,46 @@ def test_a_store_that_is_known_to_be_away_is_counted_and_not_logged(caplog: pyte
 
     assert {"store_errors": 1} == recorder.counts
     assert [] == caplog.messages
+
+
+@pytest.mark.parametrize("model", ["\ud800", "m" * 10_000, "a\nb"], ids=["surrogate", "long", "line"])
+async def test_a_model_that_no_store_takes_holds_nothing_up(model: str) -> None:
+    """A made-up model is counted as `other`, and what other requests counted is in the store."""
+    store = MemoryStore()
+    recorder = make_recorder(store)
+    recorder.record(replace(make_record(), model=model))
+    recorder.record(make_record())
+    await recorder.drain()
+
+    assert 2 == await store.get_total("openai", "k1", "req")
+    assert 1 == await store.get_total("openai", "k1", "requests:other:miss:2xx")
+    assert 1 == await store.get_total("openai", "k1", "requests:m:miss:2xx")
+
+
+async def test_series_beyond_the_bound_count_under_other() -> None:
+    """A thousand models make no more counters than are allowed, and none of their requests is lost."""
+    store = MemoryStore()
+    recorder = Recorder(Outbox(store), MetricsPolicy(flush_seconds=10, max_series=100))
+    for number in range(1000):
+        recorder.record(replace(make_record(), model=f"m{number}"))
+    recorder.add_saving("openai", "k1", "m-late", tokens=5, cost=0.5)
+    await recorder.drain()
+    counters = [name for _, _, name in store._counters if ":" in name]
+    totals = [await store.get_total("openai", "k1", name) for name in counters if name.startswith("requests:")]
+
+    assert len(counters) <= 100 + 8
+    assert 1000 == sum(totals)
+    assert 5 == await store.get_total("openai", "k1", "tokens_saved")
+    assert 5 == await store.get_total("openai", "k1", "tokens_not_used:other")
+
+
+async def test_without_series_there_are_the_metrics_of_the_guide_alone() -> None:
+    """`series: false` counts no more than the guide asks for."""
+    store = MemoryStore()
+    recorder = Recorder(Outbox(store), MetricsPolicy(series=False))
+    recorder.record(make_record())
+    recorder.add_saving("openai", "k1", "m", tokens=5, cost=None)
+    await recorder.drain()
+
+    assert not [name for _, _, name in store._counters if ":" in name]
+    assert 5 == await store.get_total("openai", "k1", "tokens_saved")

@@ -245,7 +245,7 @@ class Demoted:
         self.asked = 0
 
     async def execute_command(self, *args: Argument) -> object:
-        self.asked += 1
+        self.asked += args[0] == "EVALSHA"
         raise ReadOnlyError("You can't write against a read only replica.")
 
 

@@ -5,10 +5,12 @@ import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coo_middleware.stores import Increment, redis_layout
 from coo_middleware.stores.redis import RedisStore
-from coo_middleware.stores.redis_layout import Layout, load_script
+from coo_middleware.stores.redis_layout import Layout, load_script, read_counter, write_counter
 from tests.redis_server import HOST, Server
 
 # What docs/stores.md says a user needs, and what the client sends of its own accord.
@@ -44,7 +46,27 @@ def test_cluster_has_one_slot_for_a_provider_s_key() -> None:
 
     assert {"%7Da%7B:%7B%7D"} == {re.findall(r"\{(.*?)\}", key)[0] for key in keys}
     assert "coo:cache:{k}" == layout.cache("{k}")
-    assert ["coo:claim:k", "coo:log:n", "coo:purges"] == [layout.claim("k"), layout.log("n"), layout.purges]
+    assert ["coo:claim:k", "coo:log:n"] == [layout.claim("k"), layout.log("n")]
+    assert ["coo:counters", "coo:purges"] == [layout.counters, layout.purges]
+
+
+names = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.text(":%{}25A3a", max_size=6)
+
+
+@given(names, names, names)
+def test_name_in_the_index_is_read_as_it_was_written(provider: str, key_id: str, metric: str) -> None:
+    """Whatever characters it has, it is the end of the counter's keys, and it leads back to the counter."""
+    text = write_counter((provider, key_id, metric))
+
+    assert (provider, key_id, metric) == read_counter(text)
+    assert f"usage:{text}" == Layout("", is_cluster=False).counter("usage", provider, key_id, metric)
+
+
+@pytest.mark.parametrize("text", ["", "a:b", "a:b:c:d", "a:b:%41", "a:b:%", "a:b:%3a"])
+def test_name_of_no_counter_is_refused(text: str) -> None:
+    """What this store does not write it does not read."""
+    with pytest.raises(ValueError, match="cursor: must be empty"):
+        read_counter(text)
 
 
 def test_limits_lie_in_one_slot() -> None:

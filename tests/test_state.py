@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 
 from coo_middleware.core.labels import Purges
 from coo_middleware.core.window import LEVELS
-from coo_middleware.stores import Counter
 from coo_middleware.stores.memory import MemoryStore
 from coo_middleware.stores.state import State, VersionError, decode, encode
 from coo_middleware.stores.sums import Sums
 from coo_middleware.testing import Clock
+
+if TYPE_CHECKING:
+    from coo_middleware.stores import Counter
 
 DOCUMENT = """\
 {

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from coo_middleware.core.limits import Takes
 from coo_middleware.storage_api import storage_api
 from coo_middleware.storage_api.routes import ROUTES
-from coo_middleware.stores import Increment, RuntimeStore, StoreError
+from coo_middleware.stores import Counter, Increment, RuntimeStore, StoreError
 from coo_middleware.stores.http import HTTPStore
 from coo_middleware.stores.http_limits import MOST_SETTLEMENTS, MOST_TAKES
 from coo_middleware.stores.memory import MemoryStore
@@ -136,8 +136,44 @@ async def test_a_store_without_limits_says_so() -> None:
     assert {} == (await ask(app, "POST", "/limits/settle", {"settlements": [SETTLEMENT]})).document
 
 
+async def test_a_store_without_series_says_so() -> None:
+    """Instead of a list, which is left out."""
+    app = storage_api(Unlimited(), api_key=KEY)
+
+    assert {"cursor": ""} == (await ask(app, "GET", "/totals/~")).document
+    assert {} == (await ask(app, "POST", "/points", {"counters": [], "seconds": 60})).document
+
+
+async def test_series_are_asked_for_in_bounds() -> None:
+    """Too many counters, another window or another cursor is refused."""
+    app = storage_api(MemoryStore(), api_key=KEY)
+    counter = {"provider": "p", "key_id": "k", "metric": "m"}
+    questions = ([counter] * 1_001, 60), ([counter], 35 * 86_400 + 1)
+    for counters, seconds in questions:
+        answer = await ask(app, "POST", "/points", {"counters": counters, "seconds": seconds})
+        assert 422 == answer.status
+
+    assert 422 == (await ask(app, "GET", "/totals/none")).status
+
+
+async def test_series_beyond_all_numbers_are_a_fault(app: ASGIApp) -> None:
+    """JSON has no infinity."""
+    for _ in range(2):
+        await ask(app, "POST", f"{REQ}/increment", {"delta": 1e308})
+    counter = {"provider": "openai", "key_id": "key1", "metric": "req"}
+
+    assert 503 == (await ask(app, "GET", "/totals/~")).status
+    assert 503 == (await ask(app, "POST", "/points", {"counters": [counter], "seconds": 60})).status
+
+
 class Unlimited(MemoryStore):
-    """A store that keeps no limits."""
+    """A store that keeps no limits and has no lists."""
+
+    async def list_totals(self, cursor: str = "") -> None:  # type: ignore[override]
+        """As by default."""
+
+    async def read_points(self, counters: Sequence[Counter], window_seconds: int) -> None:  # type: ignore[override]
+        """As by default."""
 
     async def reserve(self, ticket: str, choices: Sequence[Takes], lease_seconds: float) -> None:  # type: ignore[override]
         """As by default."""

@@ -32,6 +32,7 @@ GOOD: dict[str, object] = {
     "Delta": {"delta": 1, "writer": "w", "sequence": 1},
     "Response": {"value": "a", "ttl_seconds": 10, "encoding": "utf-8"},
     "Labels": {"labels": ["tag:a"]},
+    "Counters": {"counters": [{"provider": "p", "key_id": "k", "metric": "m"}], "seconds": 60},
     "Lease": {"lease_seconds": 5},
     "Reservation": {"ticket": "t", "lease_seconds": 5, "choices": [SETTLEMENT["takes"]]},
     "Settlements": {"settlements": [SETTLEMENT]},
@@ -128,7 +129,7 @@ def test_every_operation_asks_for_the_token() -> None:
 def call_of(path: str, method: str) -> tuple[str, str, object]:
     """A valid request of an operation."""
     operation = READ["paths"][path][method]
-    url = re.sub(r"\{\w+\}", "a", path) + ("?seconds=60" if path.endswith("/window") else "")
+    url = re.sub(r"\{\w+\}", "1", path) + ("?seconds=60" if path.endswith("/window") else "")
     request = operation.get("requestBody")
     name = request["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2] if request else ""
     return method.upper(), url, GOOD[name] if name else b""
@@ -137,7 +138,7 @@ def call_of(path: str, method: str) -> tuple[str, str, object]:
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 async def test_answers_are_as_described(path: str, method: str, app: ASGIApp) -> None:
     """Good answers and each kind of refusal have the status and the shape that the operation names."""
-    await ask(app, "PUT", "/cache/a", GOOD["Response"])
+    await ask(app, "PUT", "/cache/1", GOOD["Response"])
     answers = READ["paths"][path][method]["responses"]
     verb, url, body = call_of(path, method)
     long = b" " * 2001
@@ -150,7 +151,7 @@ async def test_answers_are_as_described(path: str, method: str, app: ASGIApp) ->
     if "404" in answers:
         seen["404"] = (await ask(app, verb, "/cache/missing")).document
     if "{" in path:
-        seen["422"] = (await ask(app, verb, url.replace("/a", "/%ff"), body)).document
+        seen["422"] = (await ask(app, verb, url.replace("/1", "/%ff"), body)).document
 
     assert set(seen) >= {"200", "401", "413", "503"}
     assert set(seen) <= set(answers)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coo_middleware.core.window import LEVELS, LONGEST_WINDOW, Windows, bucket_span, level_of
+from coo_middleware.core.window import LEVELS, LONGEST_WINDOW, Span, Windows, bucket_span, divide, level_of, span_of
 
 DAY = 86_400
 NOW = 1_700_000_000.25
@@ -68,6 +68,48 @@ def test_window_counts_at_most_one_bucket_more_than_asked(
         return sum(amount for when, amount in log if when >= now - seconds)
 
     assert exact(window) <= kept.last(window, now) <= exact(window + level_of(window).size)
+
+
+@given(steps, windows, st.floats(-8_000, 8_000))
+def test_buckets_add_up_to_the_window(steps: list[tuple[float, int, float]], window: int, later: float) -> None:
+    """Each bucket is what a plain count of the kept ones gives it, whatever the clock does, and their sum is the
+    window's.
+    """
+    now, kept = NOW, Windows(NOW)
+    for pause, amount, age in steps:
+        now += pause
+        kept.add(amount, now, age)
+    span = span_of(window, now + later)
+    newest, amounts = kept.snapshot()[span.size]
+    values = kept.spread(span)
+
+    assert span.spread(enumerate(amounts, newest + 1 - len(amounts))) == values
+    assert span.count == len(values)
+    assert kept.last(window, now + later) == sum(values)
+
+
+@pytest.mark.parametrize("later", [-1e9, 1e9])
+def test_buckets_of_a_clock_far_away(later: float) -> None:
+    """A clock that was set back by decades finds all in the running bucket, one set ahead nothing; neither costs
+    memory.
+    """
+    kept = Windows(NOW)
+    kept.add(3, NOW)
+
+    assert [0.0] * 60 + [3.0 if later < 0 else 0.0] == kept.spread(span_of(60, NOW + later))
+
+
+def test_span_tells_its_buckets() -> None:
+    """How many they are, and when the oldest begins."""
+    span = span_of(121, NOW)
+
+    assert Span(60, 28_333_331, 28_333_333) == span
+    assert (3, 1_699_999_860.0) == (span.count, span.begins)
+
+
+def test_mean_of_no_sample_is_0() -> None:
+    """A bucket without samples has no mean, and 0 stands for it."""
+    assert [2.5, 0, 0] == divide([5, 0, 0], [2, 0, 1])
 
 
 def test_clock_that_goes_back_loses_nothing() -> None:

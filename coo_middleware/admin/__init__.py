@@ -1,142 +1,65 @@
-"""The admin API: what an operator may do to a running cache, for whoever presents the token. Mount it where you like.
-
-A further route is a handler in a module of this package and a line in ROUTES.
-"""
+"""The admin API: what an operator may see of a running middleware, and do to it, for whoever presents a token."""
 
 from __future__ import annotations
 
-import logging
-from contextlib import asynccontextmanager
-from hashlib import sha256
-from hmac import compare_digest
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from starlette.applications import Starlette
-from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
-
-from coo_middleware.admin.explain import explain_samples
-from coo_middleware.admin.purge import answer_purge
-from coo_middleware.admin.room import Handler, Room, open_room
-from coo_middleware.stores import StoreError
+from coo_middleware.admin.app import AdminApp
+from coo_middleware.admin.gate import Gate
+from coo_middleware.admin.room import make_room, open_shared
+from coo_middleware.config import make_config
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from coo_middleware.config import ConfigSource
+    from coo_middleware.admin.room import Counts
+    from coo_middleware.config import Config, ConfigSource
     from coo_middleware.stores import RuntimeStore
 
-__all__ = ["create_admin"]
-
-logger = logging.getLogger("coo_middleware")
-
-_SHORTEST_TOKEN: Final = 16
-_MOST_BYTES: Final = 33_554_432
+__all__ = ["create_admin", "open_admin"]
 
 
-def create_admin(config: ConfigSource = None, *, token: str, store: RuntimeStore | None = None) -> ASGIApp:
-    """An ASGI app with the routes of docs/purging.md and docs/explain.md below wherever it is mounted, for whoever
-    presents `token` as a bearer token, which every path asks for.
+def create_admin(
+    config: ConfigSource = None, *, store: RuntimeStore | None = None, read_token: str = "", write_token: str = ""
+) -> ASGIApp:
+    """An ASGI app with the routes of docs/admin.md below wherever it is mounted: `read_token` may look, `write_token`
+    may look and purge; where neither is given, those of `config.admin`.
 
     `config` is what COOMiddleware was given, and `store` the store that was passed to it, if one was. A store of our
     own, over the same data, closes with the app's lifespan where one arrives. Raises ConfigError for a configuration
-    that cannot be used, and ValueError for a store in memory that was not passed, which nobody else would see, and
-    unless the token has at least 16 characters, all of them printable ASCII and none a space.
+    that cannot be used, and ValueError for a store in memory that was not passed, and unless there is a token, each of
+    at least 16 printable ASCII characters without a space, and no two alike.
     """
-    if len(token) < _SHORTEST_TOKEN or not (token.isascii() and token.isprintable()) or " " in token:
-        raise ValueError(f"token: must be at least {_SHORTEST_TOKEN} printable ASCII characters without a space")
-    room = open_room(config, store)
-
-    @asynccontextmanager
-    async def live(_app: Starlette) -> AsyncIterator[None]:
-        yield
-        if store is None:
-            await room.store.close()
-
-    app = Starlette(
-        routes=[Route(path, _serve(room, handler), methods=[method]) for path, (method, handler) in ROUTES.items()],
-        middleware=[Middleware(_Gate, token)],
-        exception_handlers={HTTPException: _refuse},
-        lifespan=live,
-    )
-    app.router.redirect_slashes = False
-    return app
+    settings = make_config(config)
+    if not read_token and not write_token:
+        read_token, write_token = settings.admin.read_token, settings.admin.write_token
+    gate = Gate(read_token, write_token)
+    room = make_room(settings, open_shared(settings) if store is None else store)
+    return _Mounted(AdminApp(room, gate), room.store if store is None else None)
 
 
-async def _explain(room: Room, content: bytes) -> Mapping[str, object]:
-    return explain_samples(room.explainer, content)
+def open_admin(config: Config, store: RuntimeStore, counts: Counts) -> ASGIApp:
+    """The same for the middleware's own use, of requests whose `scope["path"]` is `config.admin.path` or below it.
+    `counts` tells what this process has counted. Raises ConfigError, and ValueError where there is no token.
+    """
+    settings = config.admin
+    gate = Gate(settings.read_token, settings.write_token)
+    return AdminApp(make_room(config, store, counts), gate, settings.path)
 
 
-ROUTES: Final[Mapping[str, tuple[str, Handler]]] = {
-    "/explain": ("POST", _explain),
-    "/purge": ("POST", answer_purge),
-}
+class _Mounted:
+    """An app with a lifespan, at whose end the store closes that is ours."""
 
-
-class _Gate:
-    """Lets in whoever has the token. Digests are compared, so that the time tells nothing of it."""
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app: Final = app
-        self._digest: Final = _digest(f"bearer {token}")
+    def __init__(self, app: ASGIApp, store: RuntimeStore | None) -> None:
+        self._app = app
+        self._store = store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._admits(Headers(scope=scope).getlist("authorization")):
-            answer = _answer(401, {"error": "unauthorized"}, {"www-authenticate": "Bearer"})
-            await answer(scope, receive, send)
-        else:
+        if scope["type"] != "lifespan":
             await self._app(scope, receive, send)
-
-    def _admits(self, credentials: list[str]) -> bool:
-        scheme, _, token = (credentials[0] if len(credentials) == 1 else "").partition(" ")
-        return compare_digest(self._digest, _digest(f"{scheme.lower()} {token}"))
-
-
-def _serve(room: Room, handler: Handler) -> Callable[[Request], Awaitable[JSONResponse]]:
-    async def serve(request: Request) -> JSONResponse:
-        try:
-            return _answer(200, await handler(room, await _read(request)))
-        except ValueError as error:
-            return _answer(422, {"error": str(error)})
-        except HTTPException:
-            raise
-        except Exception as error:
-            # A StoreError's text names no secret; another one's might quote anything.
-            text = error if isinstance(error, StoreError) else type(error).__name__
-            logger.error("the admin API failed at %s: %s", request.url.path, text)  # noqa: TRY400 -- for that reason
-            status = 503 if isinstance(error, StoreError) else 500
-            return _answer(status, {"error": "it failed; see the server's log"})
-
-    return serve
-
-
-async def _read(request: Request) -> bytes:
-    chunks, size = [], 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > _MOST_BYTES:
-                raise HTTPException(413, f"the request is longer than {_MOST_BYTES} bytes")
-            chunks.append(chunk)
-    except ClientDisconnect:
-        raise HTTPException(400, "the client left before its request was complete") from None
-    return b"".join(chunks)
-
-
-async def _refuse(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101 -- what it is registered for
-    return _answer(error.status_code, {"error": error.detail}, error.headers)
-
-
-def _answer(status: int, document: Mapping[str, object], headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(document, status, {"cache-control": "no-store", **(headers or {})})
-
-
-def _digest(credentials: str) -> bytes:
-    return sha256(credentials.encode()).digest()
+            return
+        for event in ("startup", "shutdown"):
+            await receive()
+            if event == "shutdown" and self._store is not None:
+                await self._store.close()
+            await send({"type": f"lifespan.{event}.complete"})

@@ -9,10 +9,18 @@ from coo_middleware.core.document import Json, read_json
 from coo_middleware.core.dump import AskedDump, DumpError, make_answer, make_asked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from coo_middleware.admin.room import Asked, Room
     from coo_middleware.core.document import Document
     from coo_middleware.explainer import Explainer
 
 _MEMBERS: Final = frozenset({"a", "b", "answer", "show_text"})
+
+
+async def answer_explain(room: Room, asked: Asked) -> Mapping[str, object]:
+    """What `explain_samples` tells. Raises DumpError."""
+    return explain_samples(room.explainer, asked.content)
 
 
 def explain_samples(explainer: Explainer, content: bytes) -> dict[str, object]:

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from coo_middleware.core.routes import RoutePolicy
 
 # A model without a name is counted as this one.
-_NAMELESS: Final = "none"
-# This part of all series is for label sets of their own, the rest for those of `other`.
-_OWN_SHARE: Final = 0.9
+NAMELESS: Final = "none"
 
 
 class LabelValues:
@@ -41,7 +39,7 @@ class LabelValues:
         return (
             provider if known else OTHER,
             key if (provider, key) in self._keys else OTHER,
-            model if model == _NAMELESS or (is_sound(model) and self._models.match(model)) else OTHER,
+            model if model == NAMELESS or (is_sound(model) and self._models.match(model)) else OTHER,
         )
 
 
@@ -58,13 +56,14 @@ class Ration:
     be at one time are so for ever, so that no counter goes down.
     """
 
-    __slots__ = ("_folded", "_folded_cost", "_most", "_own", "_own_cost")
+    __slots__ = ("_folded", "_folded_left", "_own", "_own_left")
 
     def __init__(self, most: int) -> None:
-        self._most: Final = most
+        self._own_left = most * 9 // 10
+        # The rest is for the label sets of `other`.
+        self._folded_left = most - self._own_left
         self._own: Final[set[tuple[str, tuple[str, ...]]]] = set()
         self._folded: Final[set[tuple[str, tuple[str, ...]]]] = set()
-        self._own_cost = self._folded_cost = 0
 
     def admit(self, family: Family, values: tuple[str, ...]) -> tuple[str, ...]:
         """The values under which a label set is counted: its own, else with `other` for key and model, and for the
@@ -72,16 +71,16 @@ class Ration:
         """
         if (family.name, values) in self._own:
             return values
-        # What was refused counts too: behind the first that does not fit, nothing does.
-        if self._own_cost <= self._most * _OWN_SHARE:
-            self._own_cost += family.cost
-            if self._own_cost <= self._most * _OWN_SHARE:
+        # What does not fit counts too: behind the first of these nothing does.
+        if self._own_left >= 0:
+            self._own_left -= family.cost
+            if self._own_left >= 0:
                 self._own.add((family.name, values))
                 return values
         folded = family.fold(values, "key", "model")
-        if (family.name, folded) not in self._folded and self._folded_cost <= self._most * (1 - _OWN_SHARE):
-            self._folded_cost += family.cost
-            if self._folded_cost <= self._most * (1 - _OWN_SHARE):
+        if (family.name, folded) not in self._folded and self._folded_left >= 0:
+            self._folded_left -= family.cost
+            if self._folded_left >= 0:
                 self._folded.add((family.name, folded))
         return folded if (family.name, folded) in self._folded else family.fold(values, "provider", "key", "model")
 

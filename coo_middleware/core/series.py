@@ -90,11 +90,16 @@ def count_series(record: Record) -> list[tuple[str, float]]:
         counts += _count_time(FIRST_CHUNK, FIRST_CHUNK_SUM, model, cache, record.first_chunk)
     if cache in _REUSED:
         saved = record.usage.tokens if record.usage else None
-        return [*counts, *_nonzero((TOKENS_SAVED, model, saved), (COST_SAVED, model, record.cost))]
+        return [*counts, *count_savings(model, saved, record.cost)]
     if not record.asked:
         return counts
     used = [(write_series(TOKENS_USED, model, kind), float(amount)) for kind, amount in _kinds(record.usage) if amount]
     return [*counts, *used, *_nonzero((COST_USED, model, record.cost))]
+
+
+def count_savings(model: str, tokens: int | None, cost: float | None) -> list[tuple[str, float]]:
+    """The increments of what was not used, of which there is no record of its own."""
+    return _nonzero((TOKENS_SAVED, model or "none", tokens), (COST_SAVED, model or "none", cost))
 
 
 def _count_time(name: str, total: str, model: str, cache: CacheStatus, seconds: float) -> list[tuple[str, float]]:

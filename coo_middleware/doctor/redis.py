@@ -152,7 +152,8 @@ async def _judge_permissions(server: _Server, settings: StoreSettings) -> Findin
     tried = {str(each[0]).lower(): await _refusal(server, each) for each in _rehearse(*keys)}
     denied = [name for name, refusal in tried.items() if "to run the" in refusal]
     reads = {kind: ("GET", layout.counter(kind, *names)) for kind in _KINDS}
-    closed = [layout.purges] if "access" in await _refusal(server, ("ZCARD", layout.purges)) else []
+    ranks = (layout.purges, layout.counters)
+    closed = [key for key in ranks if "access" in await _refusal(server, ("ZCARD", key))]
     closed += [f"{settings.key_prefix}{kind}:*" for kind in _KINDS if "access" in await _refusal(server, reads[kind])]
     if not denied and not closed:
         return ok("permissions", "the user may run every command and touch every key that the store needs")

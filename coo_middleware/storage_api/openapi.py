@@ -7,6 +7,7 @@ from typing import Final
 from coo_middleware.core.document import MAX_NUMBER, Json
 from coo_middleware.core.window import LONGEST_WINDOW
 from coo_middleware.stores import MAX_KEY_BYTES
+from coo_middleware.stores.checks import MOST_COUNTERS
 from coo_middleware.stores.http_layout import JSON_TYPE, Parts
 from coo_middleware.stores.http_limits import MOST_SETTLEMENTS
 
@@ -52,11 +53,11 @@ _COUNTER: Final[list[Json]] = [
     _parameter("key_id", "Which of the provider's keys."),
     _parameter("metric", "What is counted, such as req, tokens or latency."),
 ]
+_CURSOR: Final = _parameter("cursor", "Empty, sent as ~, for the first page; else what the page before said.")
 _KEY: Final[list[Json]] = [_parameter("key", "The response's key.")]
 _OWNER: Final = _parameter("owner", "Who wants to lead.")
-_SECONDS: Final = _parameter(
-    "seconds", "How far back.", place="query", schema={"type": "integer", "minimum": 1, "maximum": LONGEST_WINDOW}
-)
+_WINDOW: Final[Parts] = {"type": "integer", "minimum": 1, "maximum": LONGEST_WINDOW}
+_SECONDS: Final = _parameter("seconds", "How far back.", place="query", schema=_WINDOW)
 _SINCE: Final[Parts] = {
     "name": "since",
     "in": "query",
@@ -66,6 +67,8 @@ _SINCE: Final[Parts] = {
 _NUMBER: Final[Parts] = {"type": "number"}
 _TEXT: Final[Parts] = {"type": "string"}
 _COUNT: Final[Parts] = {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER}
+_NEXT: Final[Parts] = {**_TEXT, "description": "The next page's, empty at the end."}
+_NAMES: Final[dict[str, Json]] = {"provider": _TEXT, "key_id": _TEXT, "metric": _TEXT}
 _WRITER: Final[dict[str, Json]] = {
     "writer": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_BYTES // 4, "description": "Who sends this."},
     "sequence": {**_COUNT, "description": "The writer's own number for this; what is not above its last does nothing."},
@@ -97,9 +100,18 @@ _ADMISSION: Final[dict[str, Json]] = {
     "levels": {"type": "array", "items": {"type": "array", "items": _LEVEL}, "description": "Of each choice's takes."},
     "kept": {"const": False, "description": "Alone, where this store keeps no limits."},
 }
+_POINTS: Final[dict[str, Json]] = {
+    "begins": {"type": "number", "description": "When the first bucket began, in seconds since 1970."},
+    "step_seconds": {**_COUNT, "description": "How long a bucket is: 1, 60 or 3600 s."},
+    "values": {
+        "type": "array",
+        "items": {"type": "array", "items": _NUMBER},
+        "description": "Of each counter, the oldest bucket first; all left out where this store cannot tell them.",
+    },
+}
 _ENCODING: Final[Parts] = {"type": "string", "enum": ["utf-8", "base64"], "default": "utf-8"}
 _INCREMENT: Final = _object(
-    {"provider": _TEXT, "key_id": _TEXT, "metric": _TEXT, "delta": _NUMBER},
+    {**_NAMES, "delta": _NUMBER},
     samples={**_COUNT, "default": 1, "description": "How many increments `delta` is the sum of."},
     age={"type": "number", "minimum": 0, "maximum": LONGEST_WINDOW, "default": 0, "description": "Seconds ago."},
 )
@@ -136,8 +148,15 @@ _PATHS: Final[dict[str, Json]] = {
         "post": _operation("Purge all responses that have one of some labels", request="Labels", answer="Purged"),
     },
     "/responses/{cursor}": {
-        "parameters": [_parameter("cursor", "Empty, sent as ~, for the first page; else what the page before said.")],
+        "parameters": [_CURSOR],
         "get": _operation("Some of the stored responses: their keys, and how each begins", answer="Page"),
+    },
+    "/totals/{cursor}": {
+        "parameters": [_CURSOR],
+        "get": _operation("Some of the counters with their totals, each on one page", answer="Totals"),
+    },
+    "/points": {
+        "post": _operation("The increments of the last seconds, bucket by bucket", answer="Points", request="Counters"),
     },
     "/claim/{key}/{owner}": {
         "parameters": [*_KEY, _OWNER],
@@ -175,13 +194,28 @@ DESCRIPTION: Final[Parts] = {
             "Purged": _object({"generation": _COUNT}),
             "Purges": _object({"generation": _COUNT, "floor": _COUNT, "labels": {"type": "object"}}),
             "Page": _object(
-                {"cursor": {**_TEXT, "description": "The next page's, empty at the end."}},
+                {"cursor": _NEXT},
                 responses={
                     "type": "array",
                     "items": _object({"key": _TEXT, "value": _TEXT}, encoding=_ENCODING),
                     "description": "Left out where this store cannot list them.",
                 },
             ),
+            "Totals": _object(
+                {"cursor": _NEXT},
+                totals={
+                    "type": "array",
+                    "items": _object({**_NAMES, "value": _NUMBER}),
+                    "description": "Left out where this store cannot list them.",
+                },
+            ),
+            "Counters": _object(
+                {
+                    "counters": {"type": "array", "maxItems": MOST_COUNTERS, "items": _object(_NAMES)},
+                    "seconds": {**_WINDOW, "description": "How far back; it decides how long a bucket is."},
+                }
+            ),
+            "Points": _object({}, **_POINTS),
             "Lease": _object(_LEASE),
             "Leader": _object({"owner": {"type": "string", "description": "Who leads now, whoever asked."}}),
             "Reservation": _object({**_TICKET, **_LEASE, "choices": {"type": "array", "minItems": 1, "items": _TAKES}}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Final, TypeAlias
@@ -16,6 +16,7 @@ from coo_middleware.stores.checks import (
     check_counter,
     check_increments,
     check_key,
+    check_points,
     check_ttl,
     check_window,
 )
@@ -33,6 +34,7 @@ from coo_middleware.stores.http_layout import (
     write_value,
 )
 from coo_middleware.stores.http_limits import read_reservation, read_settlements, write_admission
+from coo_middleware.stores.http_series import read_question, write_points, write_totals
 from coo_middleware.stores.limit_checks import check_lease
 
 _SINCE: Final = re.compile(r"since=([0-9]{1,20})")
@@ -155,6 +157,20 @@ async def _list_cache(store: RuntimeStore, call: Call) -> Parts:
     return write_page(await store.list_cache(decode_name(call.names[0])))
 
 
+async def _list_totals(store: RuntimeStore, call: Call) -> Parts:
+    page = await store.list_totals(decode_name(call.names[0]))
+    _check_range(each.value for each in (page.totals if page else ()))
+    return write_totals(page)
+
+
+async def _read_points(store: RuntimeStore, call: Call) -> Parts:
+    counters, seconds = read_question(decode_json(call.content))
+    check_points(counters, seconds)
+    points = await store.read_points(counters, seconds)
+    _check_range(value for values in (points.values if points else ()) for value in values)
+    return write_points(points)
+
+
 async def _claim(store: RuntimeStore, call: Call) -> Parts:
     key, owner = map(decode_name, call.names)
     lease = read_number(decode_json(call.content), "lease_seconds")
@@ -208,10 +224,14 @@ def _key(call: Call) -> str:
 
 
 def _number(value: float) -> Parts:
-    # JSON has no infinity, which is what a counter is after 1e308 was added twice.
-    if not isfinite(value):
-        raise StoreError("the counter left the range of numbers; set it anew")
+    _check_range([value])
     return {"value": value}
+
+
+def _check_range(values: Iterable[float]) -> None:
+    # JSON has no infinity, which is what a counter is after 1e308 was added twice.
+    if not all(map(isfinite, values)):
+        raise StoreError("a counter left the range of numbers; set it anew")
 
 
 _USAGE: Final = "/usage/{provider}/{key_id}/{metric}"
@@ -223,6 +243,8 @@ ROUTES: Final[Mapping[str, Mapping[str, Handler]]] = {
     "/cache/{key}": {"GET": _get_cache, "PUT": _set_cache, "DELETE": _delete_cache},
     "/purges": {"GET": _get_purges, "POST": _purge},
     "/responses/{cursor}": {"GET": _list_cache},
+    "/totals/{cursor}": {"GET": _list_totals},
+    "/points": {"POST": _read_points},
     "/claim/{key}/{owner}": {"PUT": _claim, "DELETE": _release},
     "/limits/reserve": {"POST": _reserve},
     "/limits/settle": {"POST": _settle},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from sys import float_info
 from typing import TYPE_CHECKING, Final
@@ -75,6 +76,15 @@ def check_points(counters: Sequence[Counter], window_seconds: float) -> None:
     for each in counters:
         check_counter(*each)
     check_window(window_seconds)
+
+
+def read_cursor(cursor: str) -> int:
+    """The number of the last counter of the page before, by which some stores list theirs; 0 for the first page.
+    Raises ValueError for what no page told.
+    """
+    if not re.fullmatch("[0-9]{0,18}", cursor):
+        raise ValueError("cursor: must be empty, or the one of the page before")
+    return int(cursor or 0)
 
 
 def check_key(key: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from contextlib import suppress
 from heapq import nsmallest
+from itertools import islice
 from sys import getsizeof
 from time import time
 from typing import TYPE_CHECKING, Final, Self
@@ -33,9 +34,9 @@ from coo_middleware.stores.checks import (
     check_points,
     check_ttl,
     check_window,
+    read_cursor,
 )
 from coo_middleware.stores.claims import Claims
-from coo_middleware.stores.counter_names import read_counter, write_counter
 from coo_middleware.stores.limit_checks import check_lease, check_reservation, check_settlements
 from coo_middleware.stores.sums import Mean, Sum
 
@@ -83,6 +84,9 @@ class MemoryStore(RuntimeStore):
         self._ledger: Final = Ledger()
         self.purges = new_purges()
         self._counters: Final[OrderedDict[Counter, Sum | Mean]] = OrderedDict()
+        # The counters by the order in which they were made, each with its number: a list of them goes by that.
+        self._numbers: Final[dict[Counter, int]] = {}
+        self._made = 0
         self._applied: Final[OrderedDict[str, int]] = OrderedDict()
         # cachetools asks for expiry and size by callback, with no way to hand it a time to live: it is left here.
         self._ttl = 0.0
@@ -184,10 +188,10 @@ class MemoryStore(RuntimeStore):
         return CachePage(tuple(heads), keys[-1] if len(keys) == _PAGE else "")
 
     async def list_totals(self, cursor: str = "") -> TotalsPage:
-        after = read_counter(cursor) if cursor else ()
-        names = nsmallest(MOST_COUNTERS, (name for name in self._counters if name > after))
+        after = read_cursor(cursor)
+        names = [*islice((name for name, number in self._numbers.items() if number > after), MOST_COUNTERS)]
         totals = tuple(Total(*name, self._counters[name].total) for name in names)
-        return TotalsPage(totals, write_counter(names[-1]) if len(names) == MOST_COUNTERS else "")
+        return TotalsPage(totals, str(self._numbers[names[-1]]) if len(names) == MOST_COUNTERS else "")
 
     async def read_points(self, counters: Sequence[Counter], window_seconds: int) -> Points:
         check_points(counters, window_seconds)
@@ -256,7 +260,10 @@ class MemoryStore(RuntimeStore):
             self._counters.move_to_end(name)
             return counter
         counter = self._counters[name] = (Mean if metric == LATENCY else Sum)(now, self._usage_ttl)
+        self._made += 1
+        self._numbers[name] = self._made
         # Names may come from callers: a flood of made-up ones must fill neither the memory nor push out a busy counter.
         if len(self._counters) > self._max_counters:
-            self._counters.popitem(last=False)
+            oldest, _ = self._counters.popitem(last=False)
+            del self._numbers[oldest]
         return counter

@@ -30,7 +30,6 @@ from coo_middleware.stores.checks import (
     check_ttl,
     check_window,
 )
-from coo_middleware.stores.counter_names import read_counter
 from coo_middleware.stores.limit_checks import check_lease, check_reservation, check_settlements
 from coo_middleware.stores.redis_address import find_faults, read_address
 from coo_middleware.stores.redis_batches import Batches
@@ -42,7 +41,7 @@ from coo_middleware.stores.redis_connect import (
     make_client,
 )
 from coo_middleware.stores.redis_faults import telling
-from coo_middleware.stores.redis_layout import Layout, load_script, read_answer, read_number
+from coo_middleware.stores.redis_layout import Layout, load_script, read_answer, read_counter, read_number
 from coo_middleware.stores.redis_limits import Limits
 from coo_middleware.stores.redis_series import Index, Series
 

@@ -32,15 +32,15 @@ from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import unquote
 
 from coo_middleware.core.window import LEVELS, LONGEST_WINDOW
 from coo_middleware.stores import LATENCY
-from coo_middleware.stores.counter_names import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from coo_middleware.stores import Increment
+    from coo_middleware.stores import Counter, Increment
     from coo_middleware.stores.redis_connect import Argument
 
 MARK_MILLISECONDS: Final = LONGEST_WINDOW * 1000
@@ -48,6 +48,7 @@ MARK_MILLISECONDS: Final = LONGEST_WINDOW * 1000
 # What a script does at once nobody else may do in between: 500 increments take some milliseconds.
 _PART: Final = 500
 _LEVELS: Final = json.dumps([(level.size, level.longest) for level in LEVELS])
+_NAMES: Final = str.maketrans({":": "%3A", "%": "%25"})
 _LIMIT: Final = ("limit", "holds", "leases")
 _TAGGED: Final = str.maketrans({":": "%3A", "%": "%25", "{": "%7B", "}": "%7D"})
 
@@ -77,6 +78,19 @@ def read_answer(metric: str, reply: list[bytes]) -> float:
     if metric != LATENCY:
         return total
     return total / samples if samples else 0.0
+
+
+def write_counter(counter: Counter) -> str:
+    """A counter's name among those of all counters."""
+    return ":".join(name.translate(_NAMES) for name in counter)
+
+
+def read_counter(text: str) -> Counter:
+    """The counter that `write_counter` wrote. Raises ValueError for any other text."""
+    names = tuple(map(unquote, text.split(":")))
+    if len(names) != 3 or text != write_counter(names):
+        raise ValueError("cursor: must be empty, or the one of the page before")
+    return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +137,7 @@ class Layout:
     def limits(self, names: Iterable[str]) -> list[str]:
         """The keys of a script of limits: the clock, then of each limit how it stands, its holds and its leases."""
         clock, slot = ("{limits}", "{limits}:") if self.is_cluster else ("limits", "")
-        own = (f"{self.prefix}{kind}:{slot}{name.translate(NAMES)}" for name in names for kind in _LIMIT)
+        own = (f"{self.prefix}{kind}:{slot}{name.translate(_NAMES)}" for name in names for kind in _LIMIT)
         return [f"{self.prefix}clock:{clock}", *own]
 
     def parts(self, writer: str, increments: Sequence[Increment]) -> Iterator[tuple[list[str], list[Argument]]]:
@@ -134,7 +148,7 @@ class Layout:
         for each in increments:
             slots[self.slot(each.provider, each.key_id)].append(each)
         for slot, own in slots.items():
-            mark = f"{self.prefix}writer:{slot}{writer.translate(NAMES)}"
+            mark = f"{self.prefix}writer:{slot}{writer.translate(_NAMES)}"
             for start in range(0, len(own), _PART):
                 yield self._part(f"{mark}:{start // _PART}" if start else mark, own[start : start + _PART])
 
@@ -150,5 +164,5 @@ class Layout:
         return keys, arguments
 
     def _names(self, provider: str, key_id: str, metric: str) -> str:
-        owner = self.slot(provider, key_id) or f"{provider.translate(NAMES)}:{key_id.translate(NAMES)}:"
-        return owner + metric.translate(NAMES)
+        owner = self.slot(provider, key_id) or f"{provider.translate(_NAMES)}:{key_id.translate(_NAMES)}:"
+        return owner + metric.translate(_NAMES)

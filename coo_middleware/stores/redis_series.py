@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from coo_middleware.core.window import Span, level_of
 from coo_middleware.stores import LATENCY, Points, Total, TotalsPage
 from coo_middleware.stores.checks import MOST_COUNTERS
-from coo_middleware.stores.counter_names import read_counter, write_counter
 from coo_middleware.stores.redis_connect import Connections
-from coo_middleware.stores.redis_layout import Layout, load_script
+from coo_middleware.stores.redis_layout import Layout, load_script, read_counter, write_counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

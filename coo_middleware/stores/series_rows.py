@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.core.window import Span, divide
@@ -24,13 +23,6 @@ SELECT bucket, amount, samples FROM windows
 WHERE counter = (SELECT id FROM counters WHERE provider = ? AND key_id = ? AND metric = ?)
     AND size = ? AND bucket >= ?
 """
-
-
-def read_cursor(cursor: str) -> int:
-    """The number of the last counter of the page before. Raises ValueError for what no page told."""
-    if not re.fullmatch("[0-9]{0,18}", cursor):
-        raise ValueError("cursor: must be empty, or the one of the page before")
-    return int(cursor or 0)
 
 
 def list_totals(connection: Connection, after: int) -> TotalsPage:

@@ -30,6 +30,7 @@ from coo_middleware.stores.checks import (
     check_ttl,
     check_window,
     check_writer,
+    read_cursor,
 )
 from coo_middleware.stores.database import Database, Reader, Writer, is_busy, is_malformed
 from coo_middleware.stores.disk import locate
@@ -184,7 +185,7 @@ class SqliteStore(RuntimeStore):
         return CachePage(tuple(heads), heads[-1][0] if len(heads) == tables.RESPONSES_PER_PAGE else "")
 
     async def list_totals(self, cursor: str = "") -> TotalsPage:
-        after = series_rows.read_cursor(cursor)
+        after = read_cursor(cursor)
         return await self._read(lambda db: series_rows.list_totals(db, after))
 
     async def read_points(self, counters: Sequence[Counter], window_seconds: int) -> Points:

@@ -20,7 +20,7 @@ import pytest
 
 # Before the imports below, so that a failed assertion shows its values.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{part}" for part in ("contract", "ledgers", "limits", "promises", "purges"))
+    *(f"{__name__}.{part}" for part in ("contract", "ledgers", "limits", "promises", "purges", "series"))
 )
 
 from coo_middleware.testing.calls import SECRET  # noqa: E402

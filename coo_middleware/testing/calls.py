@@ -29,6 +29,17 @@ OPERATIONS: Final[dict[str, Call]] = {
     "apply": lambda store: store.apply("writer", 1, [Increment(*REQ, 1)]),
     "ping": lambda store: store.ping(),
 }
+SERIES_OPERATIONS: Final[dict[str, Call]] = {
+    "list_totals": lambda store: store.list_totals(),
+    "read_points": lambda store: store.read_points([REQ], 60),
+}
+INVALID_SERIES: Final[dict[str, Call]] = {
+    "window 0": lambda store: store.read_points([REQ], 0),
+    "window too long": lambda store: store.read_points([REQ], 35 * DAY + 1),
+    "too many counters": lambda store: store.read_points([REQ] * 1_001, 60),
+    "names too long": lambda store: store.read_points([REQ, ("openai", "k" * MAX_KEY_BYTES, "req")], 60),
+    "name not text": lambda store: store.read_points([("openai", "\ud800", "req")], 60),
+}
 INVALID: Final[dict[str, Call]] = {
     "delta NaN": lambda store: store.increment_usage(*REQ, float("nan")),
     "delta infinite": lambda store: store.increment_usage(*REQ, float("-inf")),

@@ -14,6 +14,7 @@ from coo_middleware.stores import MAX_KEY_BYTES, Increment, RuntimeStore
 from coo_middleware.testing.calls import DAY, INVALID, LATENCIES, REQ, Call, read
 from coo_middleware.testing.limits import LimitPromises
 from coo_middleware.testing.purges import PurgePromises
+from coo_middleware.testing.series import SeriesPromises
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,7 +47,7 @@ class OnAsyncio:
         return "asyncio"
 
 
-class StoreContract(PurgePromises, LimitPromises, OnAsyncio, ABC):
+class StoreContract(PurgePromises, LimitPromises, SeriesPromises, OnAsyncio, ABC):
     """What every store promises. Override `make`, and `advance` where the clock is not enough."""
 
     usage_ttl_seconds: ClassVar[float] = 60.0

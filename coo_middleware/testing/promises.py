@@ -18,12 +18,14 @@ from coo_middleware.testing.calls import (
     OPERATIONS,
     REQ,
     SECRET,
+    SERIES_OPERATIONS,
     Call,
     read,
 )
 from coo_middleware.testing.contract import NAMES, Clock, OnAsyncio, StoreContract
 from coo_middleware.testing.limits import calls, choose, count, settle, tokens
 from coo_middleware.testing.purges import FullPurgePromises
+from coo_middleware.testing.series import SharedSeriesPromises
 
 
 class FullStoreContract(FullPurgePromises, StoreContract):
@@ -131,7 +133,7 @@ class FullStoreContract(FullPurgePromises, StoreContract):
         assert leader in owners
 
 
-class SharedStoreContract(StoreContract):
+class SharedStoreContract(SharedSeriesPromises, StoreContract):
     """What a store promises whose data several processes use. Override `another` too."""
 
     @abstractmethod
@@ -263,6 +265,13 @@ class FailureContract(OnAsyncio, ABC):
         if type(await self.make_unreachable(SECRET)).reserve is RuntimeStore.reserve:
             pytest.skip("this store keeps no limits")
         await self._fail(call)
+
+    @pytest.mark.parametrize("name", SERIES_OPERATIONS)
+    async def test_failure_of_series_surfaces_as_store_error(self, name: str) -> None:
+        """So do lists of counters and their buckets, where the store has them."""
+        if getattr(type(await self.make_unreachable(SECRET)), name) is getattr(RuntimeStore, name):
+            pytest.skip("this store cannot do this")
+        await self._fail(SERIES_OPERATIONS[name])
 
     async def _fail(self, call: Call) -> None:
         store = await self.make_unreachable(SECRET)

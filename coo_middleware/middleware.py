@@ -77,7 +77,7 @@ class COOMiddleware:
         self._cache: Final = Cache(self._backing.guarded, policy.cache.local_max_bytes, sealer)
         self._router: Final = Router(policy.routes)
         self._planner: Final = open_planner(policy)
-        self._annex: Final = Annex(self.config, self._backing.guarded, lambda: self.counts)
+        self._annex: Final = Annex(self.config, self.store, lambda: self.counts)
         observers = (*self._annex.observers, *filter(None, [on_record]))
         self._recorder: Final = Recorder(self._backing.outbox, policy.metrics, *observers)
         prices, count = Prices(self.config.llm_providers), open_estimator(policy.metrics.estimate_tokens)

@@ -778,7 +778,10 @@ def test_no_representation_shows_a_secret() -> None:
         type="redis", addr=f"redis://:{CANARY}@h", password=CANARY, api_key=CANARY, encryption_keys=keys
     )
     provider = LLMProvider("p", api_keys=keys, keys=(KeySettings("k", CANARY),))
-    assert CANARY not in repr(Config(Storage(settings), Policy(secret=CANARY), (provider,)))
+    scrapes = Exporters(PrometheusExport(token=CANARY))
+    admin = Admin(read_token=CANARY, write_token=CANARY)
+    config = Config(Storage(settings), Policy(secret=CANARY), scrapes, admin, (provider,))
+    assert CANARY not in repr(config)
 
 
 LINES = EVERY_FIELD.splitlines()
@@ -846,8 +849,8 @@ def test_the_schema_knows_every_field_and_describes_it() -> None:
     provider_sections = (LLMProvider, KeySettings, KeyLimits, Pricing, HybridWeights, FallbackPolicy, RetryPolicy)
     export_sections = (Exporters, PrometheusExport, OtelExport, Admin)
     sharing_sections = (LimitsPolicy, LimitRule, *provider_sections)
-    sections = (Config, Storage, StorageApi, Policy, MetricsPolicy, *cache_sections, *sharing_sections, StoreSettings)
-    sections += export_sections
+    plain_sections = (Config, Storage, StorageApi, Policy, MetricsPolicy, StoreSettings)
+    sections = (*plain_sections, *cache_sections, *sharing_sections, *export_sections)
     for section in sections:
         properties = properties_of(schema, section.__name__)
         assert [each.name for each in fields(section)] == list(properties)

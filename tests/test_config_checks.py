@@ -214,4 +214,4 @@ def test_what_operators_look_at_is_closed_unless_it_is_opened_well(source: dict[
 
 def test_the_fleet_may_have_no_path() -> None:
     """An empty fleet_path serves this process's metrics alone."""
-    assert make_config({"exporters": {"prometheus": {"fleet_path": ""}}})
+    assert "" == make_config({"exporters": {"prometheus": {"fleet_path": ""}}}).exporters.prometheus.fleet_path

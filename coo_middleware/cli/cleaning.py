@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from coo_middleware.at_rest import open_sealer
+from coo_middleware.cli.shared_store import open_shared
 from coo_middleware.purging import COUNT_SECONDS, Purged, purge
-from coo_middleware.stores import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 async def purge_store(config: Config, labels: Sequence[str], *, dry_run: bool, count: bool) -> Purged:
     """Purges the store of `config`. Raises ValueError and StoreError."""
-    store = open_store(config.storage.runtime)
-    if store.in_process:
-        raise ValueError("storage.runtime.type memory lies in the service itself: ask its admin API (docs/purging.md)")
-    async with store:
+    async with open_shared(config) as store:
         return await purge(store, open_sealer(config), labels, dry_run=dry_run, count=count)
 
 

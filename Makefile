@@ -1,6 +1,7 @@
 # `make demo` and `make test` need Python >= 3.11, pip and make; everything else is installed into .venv from the lock.
 PYTHON ?= python3
-JOBS ?= auto
+# One more than there are cores: many tests wait for servers and deadlines.
+JOBS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) + 1)" 2>/dev/null || echo 2)
 ARGS ?=
 
 BIN := .venv/bin

@@ -27,6 +27,8 @@ from tests.proof import choose, report
 COUNT = choose(3_000, 100_000)
 MAX_BYTES, MAX_ENTRIES, MAX_KEYS = 262_144, 200, 50
 METRICS = 8
+# Of one model: 18 buckets for each of two durations, their sums, requests, tokens by type.
+SERIES = 2 * (18 + 1) + 3
 SETTINGS = {
     "storage": {"runtime": {"max_bytes": MAX_BYTES, "max_entries": MAX_ENTRIES}},
     "policy": {"metrics": {"max_keys": MAX_KEYS}},
@@ -65,9 +67,9 @@ async def test_unique_prompts_and_callers_fill_nothing() -> None:
 
     report(f"{COUNT:,} requests, none like another: the second half left {growth:,} objects")
     assert COUNT // 4 > growth
-    assert MAX_BYTES >= store._responses.currsize
+    assert MAX_BYTES >= store._responses.size
     assert MAX_ENTRIES >= len(store._responses)
-    assert (MAX_KEYS + 1) * METRICS >= len(store._counters)
+    assert (MAX_KEYS + 1) * (METRICS + SERIES) >= len(store._counters)
     assert MAX_KEYS == len(middleware._recorder._keys)
     assert tasks == asyncio.all_tasks()
     assert {"misses": COUNT} == middleware.counts

@@ -58,7 +58,8 @@ def refuse_fields(headers: Headers, policy: CachePolicy, caller: str) -> str:
     is_shared = policy.scope != "credentials" or caller == ANONYMOUS
     if wishes.no_store or (wishes.private and is_shared):
         return "no-store"
-    return "" if _varying(headers) <= _NEUTRAL | keyed_fields(policy) else "vary"
+    varying = _varying(headers) - _NEUTRAL
+    return "vary" if varying and not varying <= keyed_fields(policy) else ""
 
 
 def _varying(headers: Headers) -> set[bytes]:

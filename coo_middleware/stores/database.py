@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import suppress
+from random import random
 from sqlite3 import SQLITE_BUSY, SQLITE_CORRUPT, SQLITE_NOTADB, Connection
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.stores import StoreError
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 # How long a write waits for other processes' writes, and an opening for other processes' openings.
 _BUSY_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.002
 _OPENING_SECONDS: Final = 30.0
 
 _WAL_BYTES: Final = 16_777_216
@@ -174,7 +177,7 @@ class Writer(Desk):
     def _commit(self, functions: Sequence[Callable[[Connection], object]]) -> list[object]:
         try:
             connection = self.connection()
-            connection.execute("BEGIN IMMEDIATE")
+            _begin(connection)
             try:
                 results = [function(connection) for function in functions]
                 connection.execute("COMMIT")
@@ -185,6 +188,24 @@ class Writer(Desk):
             self.judge(error)
             raise
         return results
+
+
+def _begin(connection: Connection) -> None:
+    """Begins to write when nobody else does. SQLite itself asks ever more seldom, up to every 100 ms, so that among
+    processes that write all the time one may wait for many seconds; asking steadily each gets its turn.
+    """
+    connection.execute("PRAGMA busy_timeout = 0")
+    deadline = monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if not is_busy(error) or monotonic() > deadline:
+                raise
+            # Not in step with others.
+            sleep(random() * _POLL_SECONDS)  # noqa: S311 -- no secret
+        else:
+            return
 
 
 def is_busy(error: Exception) -> bool:

@@ -228,9 +228,8 @@ class Flight:
         if self.lead is not None:
             self._flights.tell_peers(self, self.lead, message)
         self._wake_all()
-        if not self.readers:
-            # An app that never waits would leave no turn to anybody else.
-            await asyncio.sleep(0)
+        # Whoever waits sends it on in this very turn. An app that never waits would leave none to anybody else.
+        await asyncio.sleep(0)
         end = self.log.end
         while self.readers and self._reached < end:
             self._taken.clear()

@@ -186,8 +186,11 @@ class Follower:
     async def _wait(self, deadline: float | None) -> bool:
         """Waits to be woken; whether that was before the deadline, by the loop's clock."""
         try:
-            async with asyncio.timeout_at(deadline):
+            if deadline is None:
                 await self.wake.wait()
+            else:
+                async with asyncio.timeout_at(deadline):
+                    await self.wake.wait()
         except TimeoutError:
             return False
         self.wake.clear()

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from coo_middleware.core.coding import Coding
     from coo_middleware.core.format import Strip
 
+# What is stripped is called so wherever it stands.
+_WORD: Final = b'"usage"'
+
 
 class Rewriter:
     """Strips every event of a stream of server-sent events; a coded stream leaves it decoded."""
@@ -29,6 +32,10 @@ class Rewriter:
 
     def rewrite(self, chunk: bytes, *, more: bool) -> bytes:
         """What the client gets of a chunk; an unfinished event waits for its end. Raises CodingError."""
-        events = self._decoder.feed(self._coding.decode(chunk, self._limit))
+        text = self._coding.decode(chunk, self._limit)
+        if text.endswith(b"\n\n") and _WORD not in text and self._decoder.is_empty:
+            # Whole events, as servers send them, with nothing in them to look for.
+            return text
+        events = self._decoder.feed(text)
         rest = b"" if more else self._decoder.take_rest()
         return b"".join(map(self._strip, events)) + rest

@@ -52,6 +52,11 @@ class SSEDecoder:
         return []
 
     @property
+    def is_empty(self) -> bool:
+        """Whether the next byte begins an event."""
+        return not self._buffer and not self.broken
+
+    @property
     def rest(self) -> bytes:
         """What no blank line has closed so far."""
         return bytes(self._buffer)

@@ -13,6 +13,7 @@ from coo_middleware.core.shape import Shape, render
 from coo_middleware.inquiries import Inquiries
 from coo_middleware.purge_view import PurgeView
 from coo_middleware.stores.local import LocalLevel
+from coo_middleware.stores.opened import Opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,12 +26,12 @@ _PLAIN: Final = Sealer()
 
 
 class Cache:
-    """Entries in `store`, and in up to `local_max_bytes` of this process in front of a store that is elsewhere. A
-    quarter as much again may hold what was made of entries for clients that want another shape. In the store they lie
-    as `sealer` has it, in the process as they are.
+    """Entries in `store`, and in up to `local_max_bytes` of this process in front of a store that is elsewhere, or
+    beside one that is here, for those that are in demand. A quarter as much again may hold what was made of entries for
+    clients that want another shape. In the store they lie as `sealer` has it, in the process as they are.
     """
 
-    __slots__ = ("_inquiries", "_local", "_purges", "_renditions", "_sealer", "_store")
+    __slots__ = ("_inquiries", "_local", "_opened", "_purges", "_renditions", "_sealer", "_store")
 
     def __init__(self, store: RuntimeStore, local_max_bytes: int, sealer: Sealer = _PLAIN) -> None:
         self._store: Final = store
@@ -39,32 +40,35 @@ class Cache:
         self._purges: Final = PurgeView(store, sealer.names)
         self._renditions: Final[LRUCache[tuple[bytes, float, Shape], bytes]] = LRUCache(local_max_bytes // 4, len)
         self._local: Final = LocalLevel(local_max_bytes) if local_max_bytes and not store.in_process else None
+        self._opened: Final = Opened(local_max_bytes if store.in_process else 0)
 
     async def look_up(self, plan: Plan) -> Entry | None:
         """The entry under the plan's key, fresh or not, that was not purged. Raises StoreError, and EntryError for what
         is no entry.
         """
-        local = self._local
-        entry = local.get(plan.digest) if local is not None else None
-        if local is not None and entry is not None:
-            await self._purges.refresh()
-            if await self._purges.allows(entry):
-                return entry
-            local.forget(plan.digest)
         if self._store.in_process:
             return await self.look_beyond(plan)
+        local, purges = self._local, self._purges
+        entry = local.get(plan.digest) if local is not None else None
+        if local is not None and entry is not None:
+            if not purges.is_recent():
+                await purges.refresh()
+            if not purges.is_purged(entry) or await purges.allows(entry):
+                return entry
+            local.forget(plan.digest)
         name = self._sealer.name(plan.key)
         # Both at once: where the store is slow, a request waits for one of them only.
         asked = self._inquiries.begin(name, partial(self._fetch, name, plan.digest))
-        await self._purges.refresh()
+        await purges.refresh()
         entry = await self._inquiries.end(asked)
-        if entry is not None and await self._purges.allows(entry):
+        if entry is not None and await purges.allows(entry):
             return entry
         return await self._look_in_store(plan, self._sealer.names(plan.key)[1:])
 
     async def look_beyond(self, plan: Plan) -> Entry | None:
         """The same, from the store where that has a newer one than this process."""
-        await self._purges.refresh()
+        if not self._purges.is_recent():
+            await self._purges.refresh()
         return await self._look_in_store(plan, self._sealer.names(plan.key))
 
     async def begin(self) -> int:
@@ -105,7 +109,7 @@ class Cache:
     async def _look_in_store(self, plan: Plan, names: Iterable[str]) -> Entry | None:
         for name in names:
             entry = await self._fetch(name, plan.digest)
-            if entry is not None and await self._purges.allows(entry):
+            if entry is not None and (not self._purges.is_purged(entry) or await self._purges.allows(entry)):
                 return entry
         return None
 
@@ -113,7 +117,7 @@ class Cache:
         local = self._local
         if local is None:
             sealed = await self._store.get_cache(name)
-            return self._open(sealed, name, digest) if sealed else None
+            return self._recall(sealed, name, digest) if sealed else None
         asked = local.clock()
         found = await self._store.get_cache_with_ttl(name)
         known = local.get(digest)
@@ -125,6 +129,13 @@ class Cache:
             return known
         if found[1] > 0 and not self._purges.is_purged(entry):
             local.put(entry, found[1], asked)
+        return entry
+
+    def _recall(self, sealed: bytes, name: str, digest: bytes) -> Entry:
+        entry = self._opened.get(digest, sealed)
+        if entry is None:
+            entry = self._open(sealed, name, digest)
+            self._opened.put(sealed, entry)
         return entry
 
     def _open(self, sealed: bytes, name: str, digest: bytes) -> Entry:

@@ -16,8 +16,8 @@ from coo_middleware.call import Call, make_context
 from coo_middleware.channels import Content, Watch, Watcher, asking
 from coo_middleware.config import Config, make_config
 from coo_middleware.context import CooContext
-from coo_middleware.core.batch import make_batch
 from coo_middleware.core.limited import LimitedError
+from coo_middleware.core.memo import Memo
 from coo_middleware.core.plan import Target
 from coo_middleware.estimator import open_estimator
 from coo_middleware.explainer import open_planner
@@ -76,7 +76,7 @@ class COOMiddleware:
         sealer = open_sealer(self.config)
         self._cache: Final = Cache(self._backing.guarded, policy.cache.local_max_bytes, sealer)
         self._router: Final = Router(policy.routes)
-        self._planner: Final = open_planner(policy)
+        self._memo: Final = Memo(open_planner(policy))
         self._annex: Final = Annex(self.config, self.store, lambda: self.counts)
         observers = (*self._annex.observers, *filter(None, [on_record]))
         self._recorder: Final = Recorder(self._backing.outbox, policy.metrics, *observers)
@@ -228,11 +228,11 @@ class COOMiddleware:
     def _prepare(self, route: Route, scope: Scope, content: Content) -> Call:
         path = scope.get("raw_path") or scope["path"].encode(errors="surrogateescape")
         target = Target(path, scope.get("query_string", b""), tuple(scope.get("headers", ())))
-        plan, parts = self._planner.plan_in_parts(route, target, content.body, route.bypass or content.fault)
+        plan, batch = self._memo.plan(route, target, content.body, route.bypass or content.fault)
         passage = self._passages.open(plan, scope["path"])
         context = make_context(plan, passage)
         scope.setdefault("state", {})["coo"] = context
-        return Call(self._accounts, plan, target.headers, context, batch=make_batch(plan, parts), passage=passage)
+        return Call(self._accounts, plan, target.headers, context, batch=batch, passage=passage)
 
     async def _reply(self, call: Call, reply: Reply, send: Send) -> None:
         try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from coo_middleware.core.labels import Purges
 from coo_middleware.stores import RuntimeStore, StoreAwayError
+from coo_middleware.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,18 @@ class PurgeView:
     back.
     """
 
-    __slots__ = ("_clock", "_ends", "_is_instant", "_is_told", "_names", "_next", "_store", "_task", "purges")
+    __slots__ = (
+        "_clock",
+        "_ends",
+        "_is_instant",
+        "_is_told",
+        "_memory",
+        "_names",
+        "_next",
+        "_store",
+        "_task",
+        "purges",
+    )
 
     def __init__(self, store: RuntimeStore, names: Names, clock: Callable[[], float] = monotonic) -> None:
         self._store: Final = store
@@ -41,23 +53,32 @@ class PurgeView:
         self._clock: Final = clock
         # Without a round trip the store is asked each time, unless it reads its purges from a response.
         self._is_instant: Final = store.in_process and type(store).get_purges is not RuntimeStore.get_purges
+        # And one that keeps them at hand need not be asked.
+        self._memory: Final = _find_memory(store)
         self._task: asyncio.Task[None] | None = None
         # When another copy is fetched, and when this one is too old.
         self._next = self._ends = float("-inf")
         self._is_told = False
         self.purges = Purges()
 
+    def is_recent(self) -> bool:
+        """Whether `purges` is young enough to be used without `refresh`."""
+        if self._memory is not None:
+            self.purges = self._memory.purges
+            return True
+        return not self._is_instant and self._clock() < self._next
+
     async def refresh(self) -> None:
         """Returns when `purges` is not too old, or the store did not answer."""
+        if self.is_recent():
+            return
         if self._is_instant:
             await self._fetch()
             return
-        now = self._clock()
-        if now >= self._next:
-            task = self._start()
-            if now >= self._ends:
-                # Not awaited itself: a request that is cancelled must not cancel what others wait for.
-                await asyncio.wait([task])
+        task = self._start()
+        if self._clock() >= self._ends:
+            # Not awaited itself: a request that is cancelled must not cancel what others wait for.
+            await asyncio.wait([task])
 
     async def allows(self, entry: Entry) -> bool:
         """Whether `entry`, which was just found, may be reused. One that knows a later generation than this process
@@ -92,3 +113,9 @@ class PurgeView:
         if not self._is_told and not isinstance(error, StoreAwayError):
             self._is_told = True
             logger.error("purges cannot be read, and count when they can be: %s", type(error).__name__)
+
+
+def _find_memory(store: RuntimeStore) -> MemoryStore | None:
+    if isinstance(store, MemoryStore) and store.in_process and type(store).get_purges is MemoryStore.get_purges:
+        return store
+    return None

@@ -207,3 +207,11 @@ def test_merging_is_rare(limit: int, counters: int) -> None:
 
     assert len(amounts) == sum(amount.samples for amount in backlog.take())
     assert sum(merges) <= 25 * len(amounts)
+
+
+def test_more_counters_than_room_cost_no_accuracy() -> None:
+    """Where each counter waits with one amount there is nothing to merge, and what comes later stays as accurate."""
+    backlog = Backlog(10)
+    outage(backlog, 1, 200)
+
+    assert (200, 0) == (len(backlog), backlog._halvings)

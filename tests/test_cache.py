@@ -9,6 +9,7 @@ import pytest
 
 from coo_middleware.cache import Cache
 from coo_middleware.core.entry import Entry, EntryError, pack_entry
+from coo_middleware.core.sealing import Sealer
 from coo_middleware.core.shape import Shape
 from coo_middleware.stores.memory import MemoryStore
 
@@ -78,9 +79,33 @@ async def test_every_look_up_asks_the_store(local_max_bytes: int, left: float) -
 
 
 async def test_a_store_in_the_process_needs_no_first_level() -> None:
-    """A memory store is asked each time and nothing is kept twice."""
+    """A memory store is asked each time, and it alone says what there is."""
     cache = Cache(MemoryStore(), 1_000_000)
     cache.keep(replace(ENTRY, generation=await cache.begin()))
+
+    assert await cache.look_up(PLAN) is None
+
+
+@pytest.mark.parametrize("keys", [(), (bytes(range(32)),)])
+async def test_a_response_in_memory_is_opened_once(keys: tuple[bytes, ...]) -> None:
+    """A hot entry is the same object each time, encrypted at rest or not; one that was stored anew is the new one, and
+    one that was deleted or purged is gone.
+    """
+    store = MemoryStore()
+    cache, sealer = Cache(store, 1_000_000, Sealer(keys)), Sealer(keys)
+    entry = replace(ENTRY, generation=await cache.begin())
+    await cache.store(PLAN.key, entry)
+    first, second = [await cache.look_up(PLAN) for _ in range(2)]
+    assert entry == first
+    assert first is second
+    newer = replace(entry, content=b"newer")
+    await cache.store(PLAN.key, newer)
+    assert newer == await cache.look_up(PLAN)
+    await store.delete_cache(sealer.name(PLAN.key))
+    assert await cache.look_up(PLAN) is None
+    await cache.store(PLAN.key, newer)
+    assert newer == await cache.look_up(PLAN)
+    await store.purge(["model:m"])
 
     assert await cache.look_up(PLAN) is None
 

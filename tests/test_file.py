@@ -87,9 +87,9 @@ async def test_settings_reach_the_store(path: Path) -> None:
         assert isinstance(store, FileStore)
         book = store._keeper.book
         assert book is not None
-        memory = book.memory
+        bounds = book.memory._responses._max_size, book.memory._responses._max_count
 
-        assert (path, 5, 70_000, 2) == (store._path, memory._usage_ttl, memory._max_bytes, memory._max_entries)
+        assert (path, 5, 70_000, 2) == (store._path, book.memory._usage_ttl, *bounds)
 
 
 async def test_file_and_folder_are_for_one_user(path: Path) -> None:

@@ -37,6 +37,11 @@ def make_entry(name: str, content: bytes = b"value", model: str = "gpt-4o") -> E
     )
 
 
+def size(entry: Entry) -> int:
+    """What is counted for an entry."""
+    return _size(entry.digest, entry)
+
+
 def left(level: LocalLevel, names: str) -> str:
     """Which of `names` are still there."""
     return "".join(name for name in names if level.get(make_entry(name).digest) is not None)
@@ -117,7 +122,7 @@ def test_later_entry_replaces_the_earlier(level: LocalLevel, clock: Clock) -> No
 
 def test_least_recently_used_leaves_first(level: LocalLevel) -> None:
     """Beyond `max_bytes` those stay that were got or put last."""
-    level = LocalLevel(3 * _size(make_entry("a", KIB)))
+    level = LocalLevel(3 * size(make_entry("a", KIB)))
     for name in "abc":
         level.put(make_entry(name, KIB), 10)
     level.get(make_entry("a").digest)
@@ -128,7 +133,7 @@ def test_least_recently_used_leaves_first(level: LocalLevel) -> None:
 
 def test_expired_entries_make_room_first(clock: Clock) -> None:
     """An entry that expired takes no room from a fresh one."""
-    level = LocalLevel(2 * _size(make_entry("a")), clock)
+    level = LocalLevel(2 * size(make_entry("a")), clock)
     level.put(make_entry("a"), 10)
     level.put(make_entry("b"), 1)
     clock.advance(1)
@@ -160,7 +165,7 @@ def test_forgotten_entry_is_gone(level: LocalLevel) -> None:
 def test_time_that_passes_within_an_operation_does_no_harm() -> None:
     """An entry that expires between any two looks at the clock never makes an operation fail."""
     looks = count()
-    level = LocalLevel(_size(make_entry("a")), lambda: float(next(looks)))
+    level = LocalLevel(size(make_entry("a")), lambda: float(next(looks)))
     for first, second in product([number + 0.25 for number in range(12)], repeat=2):
         level.put(make_entry("a"), first)
         level.put(make_entry("a"), second)
@@ -184,6 +189,6 @@ def test_size_covers_what_an_entry_takes(content: bytes, model: str) -> None:
         taken = (tracemalloc.get_traced_memory()[0] - before) / 1_000
     finally:
         tracemalloc.stop()
-    counted = _size(make_entry("00000", content, model))
+    counted = size(make_entry("00000", content, model))
 
     assert taken <= counted <= 2 * taken

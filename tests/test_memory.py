@@ -37,7 +37,10 @@ async def keys_left(store: MemoryStore, keys: str) -> str:
 async def test_settings_reach_the_store() -> None:
     """The store's limits are those of `storage.runtime`."""
     store = MemoryStore.from_settings(StoreSettings(usage_ttl_seconds=5, max_bytes=70_000, max_entries=2))
-    assert (5, 70_000, 2) == (store._usage_ttl, store._max_bytes, store._max_entries)
+    for key, length in (("a", 10), ("b", 10), ("c", 10), ("d", 70_000)):
+        await store.set_cache(key, bytes(length), 10)
+
+    assert (5, "bc") == (store._usage_ttl, await keys_left(store, "abcd"))
 
 
 async def test_least_recently_used_response_leaves_beyond_max_entries() -> None:

@@ -180,10 +180,13 @@ async def test_a_fork_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     outbox.add(REQ, 1)
     await outbox.send()
     outbox.add(REQ, 10)
+    is_child = [outbox.follow_fork()]
     monkeypatch.setattr("coo_middleware.outbox.os.getpid", lambda: -1)
+    is_child += [outbox.follow_fork(), outbox.follow_fork()]
     outbox.add(REQ, 2)
     await outbox.send()
 
+    assert [False, True, False] == is_child
     assert 3 == await store.get_total(*REQ)
     assert 2 == len({writer for writer, _, _ in store.batches})
 

@@ -34,7 +34,7 @@ CANARY = "prompt-canary"
 BARE_STREAM = (*CHUNKS[:3], CHUNKS[4])
 
 CALLS = [
-    "coo_middleware.formats.router.recognise",
+    "coo_middleware.formats.router.Router.recognise",
     "coo_middleware.middleware._is_marked",
     "coo_middleware.middleware.Target",
     "coo_middleware.context.CooContext.__init__",
@@ -50,10 +50,10 @@ CALLS = [
     "coo_middleware.call.refuse_answer",
     "coo_middleware.call.classify_error",
     "coo_middleware.making.reused_fields",
-    "coo_middleware.middleware.make_batch",
+    "coo_middleware.core.memo.make_batch",
     "coo_middleware.passage.Passages.open",
     "coo_middleware.accounts.Record",
-    "coo_middleware.core.plan.Planner.plan_in_parts",
+    "coo_middleware.core.memo.Memo.plan",
     "coo_middleware.core.exchange.Exchange.start",
     "coo_middleware.core.rewriter.Rewriter.rewrite",
     "coo_middleware.core.exchange.Exchange.add",
@@ -241,7 +241,7 @@ async def test_a_damaged_entry_is_a_miss() -> None:
     scope = make_scope()
     await call(middleware, scope=scope)
     await middleware.drain()
-    (key,) = store._responses
+    ((key, _),) = (await store.list_cache()).responses
     await store.set_cache(key, b"not ours", 10)
     marks = [(await again(middleware)).fields[b"x-coo-cache"] for _ in range(2)]
 

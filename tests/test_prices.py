@@ -184,7 +184,7 @@ def test_models_that_callers_make_up_are_forgotten() -> None:
     for number in range(5000):
         prices.cost("deepseek", f"made-up-{number}", USAGE)
 
-    assert 4096 == len(prices._found)
+    assert 0 < len(prices._found) <= 4096
     assert known == len(snapshot._lookup_cache) + len(snapshot._provider_cache)
 
 

@@ -76,6 +76,28 @@ async def test_a_store_in_the_process_is_asked_each_time(clock: Clock) -> None:
         assert generation == view.purges.generation
 
 
+class Counting(MemoryStore):
+    """A store in this process that reads its purges in a way of its own."""
+
+    asked = 0
+
+    async def get_purges(self, since: int) -> Purges:
+        self.asked += 1
+        return await super().get_purges(since)
+
+
+async def test_what_memory_knows_is_read_plainly(clock: Clock) -> None:
+    """Nothing is awaited where the purges are at hand; a store that has them otherwise is asked."""
+    store, counting = MemoryStore(), Counting()
+    view, other = PurgeView(store, Sealer().names, clock), PurgeView(counting, Sealer().names, clock)
+    generation = await store.purge(["tag:a"])
+
+    assert (True, False) == (view.is_recent(), other.is_recent())
+    assert generation == view.purges.generation
+    await other.refresh()
+    assert (1, False) == (counting.asked, other.purges.generation == 0)
+
+
 async def test_a_store_elsewhere_is_asked_now_and_then(view: PurgeView, store: Elsewhere, clock: Clock) -> None:
     """However many requests come, it is asked twice a second."""
     for _ in range(1000):

@@ -53,3 +53,17 @@ def test_the_names_of_formats_are_told() -> None:
     routes = {name: Router([RoutePolicy(format=name)]).recognise("/") for name in FORMAT_NAMES}
 
     assert {fmt.name: Route(fmt, fmt.provider) for fmt in FORMATS} == routes
+
+
+def test_paths_are_recalled_within_bounds() -> None:
+    """A path is looked at once, of many paths the last are known, and long ones have their answer and are not kept."""
+    router = Router([RoutePolicy(path="/mine/*", format="chat")])
+    first = router.recognise("/v1beta/models/m:generateContent")
+    long = "/v1beta/models/%s:generateContent" % ("m" * 300)
+
+    assert first is router.recognise("/v1beta/models/m:generateContent")
+    assert router.recognise(long) == recognise(long)
+    assert 1 == router._recall.cache_info().currsize
+    for turn in range(3000):
+        router.recognise(f"/mine/{turn}")
+    assert 1024 == router._recall.cache_info().currsize

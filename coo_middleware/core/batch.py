@@ -154,9 +154,12 @@ def make_batch(plan: Plan, parts: Parts) -> Batch | None:
     portions, policy = plan.format.portions, plan.policy
     if portions is None or not plan.digest or not policy.per_input or policy.mode == "observe":
         return None
+    if plan.directives.no_store or b"[" not in plan.content:
+        # Without a list there are no inputs to tell apart, and a content is long to parse.
+        return None
     document = parse_document(plan.content)
     singles = portions.split(document)
-    if plan.directives.no_store or singles is None or len(singles) > MOST_INPUTS:
+    if singles is None or len(singles) > MOST_INPUTS:
         return None
     fixed = [part for part in parts if not part[0].startswith(MEMBER)]
     digests = [digest_parts((*fixed, *make_member_parts(plan.format, policy, single))) for single in singles]

@@ -7,6 +7,8 @@ the subset on which all of them agree is understood; the rest is forwarded as it
 from __future__ import annotations
 
 import json
+import re
+from math import isfinite
 from typing import Final, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -14,6 +16,8 @@ Document: TypeAlias = dict[str, Json]
 
 MAX_DEPTH: Final = 64
 MAX_NUMBER: Final = 2**53
+
+_SURROGATE: Final = re.compile(rb"\\u[dD]")
 
 
 class DocumentError(ValueError):
@@ -29,11 +33,9 @@ def parse_document(raw: bytes) -> Document:
     value = _decode(_text(raw), _DOCUMENTS)
     if not isinstance(value, dict):
         raise DocumentError("not-an-object")
-    # Every level needs a bracket, so few brackets prove a flat document without a walk.
-    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
-        _check_depth(value)
+    _check_depth(value)
     # Only an escape can bring a lone surrogate, and members that are no part of a cache key are never written.
-    if b"\\ud" in raw or b"\\uD" in raw:
+    if b"\\" in raw and _SURROGATE.search(raw):
         canonical_json(value)
     return value
 
@@ -51,9 +53,11 @@ def read_json(text: str | bytes) -> Json:
 
 def canonical_json(value: Json, *, ordered: bool = False) -> bytes:
     """One spelling per value: UTF-8, no white space, members sorted unless `ordered`. Raises DocumentError."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=not ordered)
+    if type(value) is int or (type(value) is float and isfinite(value)):
+        # What the encoder writes as well, which is slow to start.
+        return repr(value).encode()
     try:
-        return text.encode()
+        return (_IN_ORDER if ordered else _SORTED).encode(value).encode()
     except UnicodeEncodeError:
         raise DocumentError("surrogate") from None
 
@@ -109,19 +113,28 @@ def _constant(_: str) -> Json:
 
 
 def _check_depth(document: Document) -> None:
-    level: list[Json] = [document]
+    level: list[Document | list[Json]] = [document]
     for _ in range(MAX_DEPTH):
-        level = [child for node in level for child in _children(node)]
+        level = [
+            child
+            for node in level
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) is dict or type(child) is list
+        ]
         if not level:
             return
     raise DocumentError("depth")
 
 
-def _children(node: Json) -> list[Json]:
-    values = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return [value for value in values if isinstance(value, dict | list)]
+def _encoder(*, sorts: bool) -> json.JSONEncoder:
+    # No value that was read can hold itself.
+    return json.JSONEncoder(
+        ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"), sort_keys=sorts
+    )
 
 
+_SORTED: Final = _encoder(sorts=True)
+_IN_ORDER: Final = _encoder(sorts=False)
 _DOCUMENTS: Final = json.JSONDecoder(
     object_pairs_hook=_members, parse_int=_integer, parse_float=_fraction, parse_constant=_constant
 )

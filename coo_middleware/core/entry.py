@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 from coo_middleware.core.outcome import Usage
@@ -24,6 +26,8 @@ _MAGIC: Final = b"COO\x02"
 _COUNTS: Final = 7
 _HEAD: Final = struct.Struct(f">4s4dQ{_COUNTS}qB")
 _STREAM, _ASKED, _KNOWN, _ESTIMATED = 1, 2, 4, 8
+_counts_of: Final = attrgetter(*Usage.__match_args__)
+_SHAPES: Final = tuple(Shape(bool(flags & _STREAM), bool(flags & _ASKED)) for flags in range(4))
 _LENGTH: Final = struct.Struct(">I")
 _STRINGS: Final = 10
 _NAMES: Final = 8  # of them, those before the header fields
@@ -111,23 +115,23 @@ def unpack_entry(frame: bytes, digest: bytes) -> Entry:
         raise EntryError("the frame belongs to another key")
     provider, key_id, model, name, namespace, caller, tags = map(_read_text, names)
     return Entry(
-        digest=found,
-        created=created,
-        ttl=ttl,
-        provider=provider,
-        key_id=key_id,
-        model=model,
-        format=name,
-        shape=Shape(bool(flags & _STREAM), bool(flags & _ASKED)),
-        usage=_read_usage(counts, flags),
-        headers=_read_fields(fields),
-        content=content,
-        stale_while_revalidate=revalidate,
-        stale_if_error=error,
-        generation=generation,
-        namespace=namespace,
-        caller=caller,
-        tags=_read_tags(tags),
+        found,
+        created,
+        ttl,
+        provider,
+        key_id,
+        model,
+        name,
+        _SHAPES[flags & (_STREAM | _ASKED)],
+        _read_usage(counts, flags) if flags & _KNOWN else None,
+        _read_fields(fields),
+        content,
+        revalidate,
+        error,
+        generation,
+        namespace,
+        caller,
+        _read_tags(tags),
     )
 
 
@@ -143,13 +147,13 @@ def peek_entry(head: bytes) -> Entry | None:
         provider, key_id, model, name, namespace, caller, tags = map(_read_text, names)
     except EntryError:
         return None
-    shape, marks = Shape(bool(flags & _STREAM), bool(flags & _ASKED)), _read_tags(tags)
+    shape, marks = _SHAPES[flags & (_STREAM | _ASKED)], _read_tags(tags)
     known = (digest, created, ttl, provider, key_id, model, name, shape)
     return Entry(*known, None, (), b"", revalidate, error, generation, namespace, caller, marks)
 
 
 def _counts(usage: Usage | None) -> list[int]:
-    counts = [] if usage is None else list(astuple(usage)[:_COUNTS])
+    counts = () if usage is None else _counts_of(usage)
     return [-1 if count is None else count for count in counts] or [-1] * _COUNTS
 
 
@@ -159,9 +163,8 @@ def _flags(entry: Entry) -> int:
     return flags | (_ESTIMATED * (usage is not None and usage.estimated))
 
 
-def _read_usage(counts: list[int], flags: int) -> Usage | None:
-    known = [None if count < 0 else count for count in counts]
-    return Usage(*known, estimated=bool(flags & _ESTIMATED)) if flags & _KNOWN else None
+def _read_usage(counts: list[int], flags: int) -> Usage:
+    return Usage(*[None if count < 0 else count for count in counts], estimated=bool(flags & _ESTIMATED))
 
 
 def _checksum(frame: bytes) -> bytes:
@@ -169,16 +172,14 @@ def _checksum(frame: bytes) -> bytes:
 
 
 def _read_strings(body: bytes, count: int = _STRINGS) -> list[bytes]:
-    strings = []
-    place = _HEAD.size
+    strings, place, end, size = [], _HEAD.size, len(body), _LENGTH.size
     for _ in range(count):
-        if place + _LENGTH.size > len(body):
+        begin = place + size
+        if begin > end:
             raise EntryError("a string is missing")
-        (length,) = _LENGTH.unpack_from(body, place)
-        place += _LENGTH.size
-        strings.append(body[place : place + length])
-        place += length
-    if place > len(body) or (count == _STRINGS and place < len(body)):
+        place = begin + _LENGTH.unpack_from(body, place)[0]
+        strings.append(body[begin:place])
+    if place > end or (count == _STRINGS and place < end):
         raise EntryError("the lengths do not add up")
     return strings
 
@@ -194,6 +195,8 @@ def _read_text(string: bytes) -> str:
         raise EntryError("a text is not UTF-8") from None
 
 
+# Few differ, and all entries share what was read once.
+@lru_cache(maxsize=64)
 def _read_fields(fields: bytes) -> Headers:
     lines = [line.partition(b": ") for line in fields.split(b"\n") if line]
     headers = tuple((name, value) for name, _, value in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ class Verdict:
 
 UNUSABLE: Final = Verdict(serves=False, revalidates=False, spares=False, fwd="miss")
 
+# Few differ, so each is made once.
+_find_verdict: Final = cache(Verdict)
+
 
 def judge(entry: Entry, wishes: Directives, now: float) -> Verdict:
     """What `entry` is good for at `now`, in seconds since 1970.
@@ -42,8 +46,8 @@ def judge(entry: Entry, wishes: Directives, now: float) -> Verdict:
     tolerated = wishes.max_age is None or age <= wishes.max_age
     if staleness < 0:
         lasts = wishes.min_fresh is None or -staleness >= wishes.min_fresh
-        return Verdict(tolerated and lasts, revalidates=False, spares=spares, fwd="request")
+        return _find_verdict(tolerated and lasts, False, spares, "request")
     within = staleness < entry.stale_while_revalidate
     lenient = wishes.max_stale is not None and staleness <= wishes.max_stale
     serves = tolerated and wishes.min_fresh is None and (within or lenient)
-    return Verdict(serves, revalidates=serves and within, spares=spares, fwd="stale")
+    return _find_verdict(serves, serves and within, spares, "stale")

@@ -7,6 +7,7 @@ Nothing is picked by hand, cut short or put side by side bare: each of these has
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
@@ -27,19 +28,24 @@ class ScopeError(ValueError):
     """Nobody can say who is asking; the request is forwarded and not cached."""
 
 
-def digest_parts(parts: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """32 bytes that no other sequence of (tag, part) gives."""
-    sha = hashlib.sha256()
+def frame_parts(parts: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Bytes that no other sequence of (tag, part) gives; those of two sequences in a row are those of both as one."""
+    pieces: list[bytes] = []
     for tag, part in parts:
-        sha.update(b"%d:%b%d:" % (len(tag), tag, len(part)))
-        sha.update(part)
+        pieces += (b"%d:%b%d:" % (len(tag), tag, len(part)), part)
+    return b"".join(pieces)
+
+
+def digest_parts(parts: Iterable[tuple[bytes, bytes]], framed: bytes = b"") -> bytes:
+    """32 bytes that no other sequence of (tag, part) gives. `framed` are those before them."""
+    sha = hashlib.sha256(framed)
+    sha.update(frame_parts(parts))
     return sha.digest()
 
 
 def caller_digest(identity: tuple[tuple[bytes, bytes], ...], secret: bytes) -> bytes:
     """A keyed digest of who is asking: equal for equal credentials, of no use to guess them without `secret`."""
-    key = hashlib.sha256(b"coo/caller/1" + secret).digest()
-    return hashlib.blake2b(digest_parts(identity), key=key, digest_size=32).digest()
+    return hashlib.blake2b(digest_parts(identity), key=_caller_key(secret), digest_size=32).digest()
 
 
 def caller_identity(head: Head, query: bytes) -> tuple[tuple[bytes, bytes], ...]:
@@ -48,7 +54,8 @@ def caller_identity(head: Head, query: bytes) -> tuple[tuple[bytes, bytes], ...]
     Raises ScopeError when they are ambiguous: a field sent twice, or with nothing in it.
     """
     identity = [(name, _credential(name, value)) for name, value in head.credentials]
-    identity += [(b"?" + name, value) for name, value in _parameters(query) if name in _SECRET_PARAMETERS]
+    if query:
+        identity += [(b"?" + name, value) for name, value in _parameters(query) if name in _SECRET_PARAMETERS]
     # HTTP/2 clients may send one cookie a field (RFC 9113 section 8.2.3).
     single = [name for name, _ in identity if name != b"cookie"]
     if len(set(single)) != len(single) or not all(value for _, value in identity):
@@ -58,7 +65,12 @@ def caller_identity(head: Head, query: bytes) -> tuple[tuple[bytes, bytes], ...]
 
 def public_query(query: bytes) -> bytes:
     """The query without the parameters that carry a credential."""
-    return b"&".join(pair for pair in query.split(b"&") if _name(pair) not in _SECRET_PARAMETERS)
+    return b"&".join([pair for pair in query.split(b"&") if _name(pair) not in _SECRET_PARAMETERS]) if query else b""
+
+
+@lru_cache(16)
+def _caller_key(secret: bytes) -> bytes:
+    return hashlib.sha256(b"coo/caller/1" + secret).digest()
 
 
 def _credential(name: bytes, value: bytes) -> bytes:

@@ -54,9 +54,10 @@ class Purges:
         """
         if not self.floor <= entry.generation <= self.generation:
             return True
-        # Most of the time nothing was purged that anything in here still could have.
-        labels = labels_of(entry, names) if self.labels else ()
-        return any(self.labels.get(label, 0) > entry.generation for label in labels)
+        # Most of the time nothing was purged since, or nothing that anything in here still could have.
+        if entry.generation == self.generation or not self.labels:
+            return False
+        return any(self.labels.get(label, 0) > entry.generation for label in labels_of(entry, names))
 
     def purge(self, labels: Collection[str]) -> Purges:
         """After one more purge. Beyond MOST_LABELS the labels that were purged longest ago become a purge of everything

@@ -67,7 +67,8 @@ class Naming:
 
 def _split(model: str) -> tuple[str, str] | None:
     """Provider and model in `provider:model` and `provider/model`, None where no known provider leads."""
-    parts = _PREFIX.fullmatch(model)
+    # Most models have no provider before them, and looking for a text is much faster than matching a pattern.
+    parts = _PREFIX.fullmatch(model) if "/" in model or ":" in model else None
     provider = _KNOWN.get(parts[1].lower()) if parts else None
     if parts is None or provider is None or (parts[2] == ":" and _TAG.fullmatch(parts[3])):
         return None

@@ -34,7 +34,9 @@ def normalize_prompt(text: str, preset: Preset) -> str:
     if preset == "loose":
         # Unicode D145: only a decomposed text folds to one that folds to itself.
         text = unicodedata.normalize("NFD", text).casefold()
-    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
+    text = unicodedata.normalize("NFC", text)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _INNER.sub(" ", text) if preset == "loose" else text
 
 
@@ -81,13 +83,14 @@ def normalize_messages(messages: Json, preset: Preset, text_types: frozenset[str
 
 
 def _normalize_message(message: Json, preset: Preset, text_types: frozenset[str], *, last: bool) -> Json:
-    if not isinstance(message, dict) or "content" not in message or message.get("type", "message") != "message":
+    if not isinstance(message, dict) or message.get("type", "message") != "message":
         return message
-    role = message.get("role")
+    role, content = message.get("role"), message.get("content")
     if role not in _PROSE_ROLES:
         return message
-    content = normalize_content(message["content"], preset, text_types, trim=not (last and role == "assistant"))
-    return {**message, "content": content}
+    normalized = normalize_content(content, preset, text_types, trim=not (last and role == "assistant"))
+    # Most texts are normal as they are, and stay the very object.
+    return message if normalized is content else {**message, "content": normalized}
 
 
 def _is_prose(part: Document, text_types: frozenset[str]) -> bool:

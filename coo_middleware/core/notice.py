@@ -100,8 +100,7 @@ def resize_fields(headers: Headers, length: int) -> list[tuple[bytes, bytes]]:
 
 def _reply_fields(entry: Entry, shape: Shape, length: int, ours: Headers) -> list[tuple[bytes, bytes]]:
     told = entry.headers if shape.stream == entry.shape.stream else _retype(entry.headers, _TYPES[shape.stream])
-    fields = [*told, *ours]
-    return fields if shape.stream else [*fields, (b"content-length", b"%d" % length)]
+    return [*told, *ours] if shape.stream else [*told, *ours, (b"content-length", b"%d" % length)]
 
 
 def _age(entry: Entry, now: float) -> tuple[bytes, bytes]:

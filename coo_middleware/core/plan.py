@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
-from urllib.parse import unquote
 
 from coo_middleware.core.coding import CodingError, decode_content
 from coo_middleware.core.directives import Directives
 from coo_middleware.core.document import Document, DocumentError, canonical_json, parse_document
+from coo_middleware.core.envelope import Envelope, EnvelopeReader
 from coo_middleware.core.format import Format, Route
-from coo_middleware.core.key import (
-    ANONYMOUS,
-    SCHEMA,
-    ScopeError,
-    caller_digest,
-    caller_identity,
-    digest_parts,
-    public_query,
-)
+from coo_middleware.core.key import digest_parts
 from coo_middleware.core.naming import Naming
 from coo_middleware.core.policy import CachePolicy
-from coo_middleware.core.request import Head, Headers, is_json, is_multipart
-from coo_middleware.core.rules import Rules
+from coo_middleware.core.request import Headers
 from coo_middleware.core.shape import Shape, wanted_shape
-from coo_middleware.core.steering import read_wishes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +76,7 @@ class Plan:
 class Planner:
     """Plans requests by one policy, and by what its routes say instead."""
 
-    __slots__ = ("_ask", "_limit", "_naming", "_rules", "_secret")
+    __slots__ = ("_ask", "_limit", "_naming", "known", "read_envelope")
 
     def __init__(
         self,
@@ -100,10 +89,12 @@ class Planner:
         routes: Sequence[RoutePolicy] = (),
     ) -> None:
         self._naming: Final = naming
-        self._rules: Final = Rules(policy, routes)
-        self._secret: Final = secret.encode()
         self._ask: Final = ask_usage
         self._limit: Final = max_bytes
+        envelopes = EnvelopeReader(policy, routes, secret.encode())
+        self.read_envelope: Final = envelopes.read
+        self.known: Final = envelopes.known
+        """The names of all header fields that a plan depends on, in lower case."""
 
     def plan(self, route: Route, target: Target, content: bytes, fault: str = "") -> Plan:
         """The plan for a request. `fault` says why `content` is not all of it, "" when it is."""
@@ -111,63 +102,45 @@ class Planner:
 
     def plan_in_parts(self, route: Route, target: Target, content: bytes, fault: str = "") -> tuple[Plan, Parts]:
         """The plan, and the parts that its digest is made of: none where it has no digest."""
-        fmt, path = route.format, unquote(target.path.decode("latin-1"))
-        ruling = self._rules.find(path)
-        policy, head = ruling.policy, ruling.heads.read(target.headers)
-        wishes = read_wishes(head.steering, policy)
-        caller, scope, scope_fault = self._caller(policy, head, target.query)
-        content, document, content_fault = (b"", {}, fault) if fault else self._read(route, head, content)
+        return self.plan_content(self.read_envelope(route, target), content, fault)
+
+    def plan_content(self, envelope: Envelope, content: bytes, fault: str = "") -> tuple[Plan, Parts]:
+        """The same for the content of an envelope that this planner has read."""
+        route, policy, fmt = envelope.route, envelope.policy, envelope.route.format
+        content, document, content_fault = (b"", {}, fault) if fault else self._read(envelope, content)
         stream = route.stream if route.stream is not None else document.get("stream", fmt.streams) is True
-        shape = wanted_shape(fmt, document, stream=stream)
-        provider, model = self._naming.name(route.provider, path, route.model or _model(document))
-        bypass = _policy_fault(policy) or content_fault or fmt.bypass(document) or scope_fault
+        provider, model = self._naming.name(route.provider, envelope.path, route.model or _model(document))
+        disabled = "" if policy.enabled else "disabled"
+        bypass = disabled or content_fault or fmt.bypass(document) or envelope.scope_fault
         asks = self._ask and stream and provider not in fmt.telling
-        # Beside the policy's namespace and never in its place: no caller gets out of the one, nor into it by its name.
-        named = ((b"named", wishes.namespace.encode()),) if wishes.namespace else ()
-        who = ((b"caller", scope), *named)
-        parts = () if bypass else _make_parts(policy, route, target, head, document, who=who, stream=stream)
+        stem = envelope.stems[stream]
+        members = () if bypass else make_member_parts(fmt, policy, document)
         plan = Plan(
             format=fmt,
             provider=provider,
             model=model,
-            shape=shape,
-            caller=caller,
-            directives=wishes,
+            shape=wanted_shape(fmt, document, stream=stream),
+            caller=envelope.caller,
+            directives=envelope.directives,
             policy=policy,
-            digest=digest_parts(parts) if parts else b"",
+            digest=b"" if bypass else digest_parts(members, stem.framed),
             bypass=bypass,
             content=content,
             asking=fmt.ask(content, document) if asks and fmt.ask else None,
         )
-        return plan, parts
+        return plan, () if bypass else (*stem.parts, *members)
 
-    def _caller(self, policy: CachePolicy, head: Head, query: bytes) -> tuple[str, bytes, str]:
-        """Who is asking (shown), in which scope, and why not."""
-        try:
-            identity = caller_identity(head, query)
-        except ScopeError:
-            return "ambiguous", b"", "credentials"
-        mark = caller_digest(identity, self._secret)
-        shown = mark.hex()[:12] if identity else ANONYMOUS
-        if policy.scope == "credentials":
-            return shown, mark, ""
-        if policy.scope == "shared":
-            return shown, b"", ""
-        # Any other number of values than one would let a caller choose its scope.
-        tenant = head.tenant[0] if len(head.tenant) == 1 else b""
-        return shown, hashlib.sha256(tenant).digest(), "" if tenant else "scope"
-
-    def _read(self, route: Route, head: Head, content: bytes) -> tuple[bytes, Document, str]:
+    def _read(self, envelope: Envelope, content: bytes) -> tuple[bytes, Document, str]:
         """The content decoded, the document in it and "", or an empty one and the reason."""
-        fault = _head_fault(route.format, head)
-        if fault:
-            return content, {}, fault
+        if envelope.fault:
+            return content, {}, envelope.fault
         try:
-            content = decode_content(content, head.coding, self._limit)
+            if envelope.coding:
+                content = decode_content(content, envelope.coding, self._limit)
             document = parse_document(content)
         except (CodingError, DocumentError) as error:
             return content, {}, error.reason
-        fault = _member_fault(route, document)
+        fault = _member_fault(envelope.route, document)
         return content, {} if fault else document, fault
 
 
@@ -175,43 +148,12 @@ def make_member_parts(fmt: Format, policy: CachePolicy, document: Document) -> P
     """The parts of a cache key that a document makes, behind all others."""
     members = _without_usage(fmt, fmt.normalize(document, policy.normalize))
     return tuple(
-        (MEMBER + name.encode(), canonical_json(value, ordered=name in fmt.ordered))
-        for name, value in sorted(members.items())
-        if name != "stream" and name not in fmt.left_out
+        [
+            (MEMBER + name.encode(), canonical_json(members[name], ordered=name in fmt.ordered))
+            for name in sorted(members)
+            if name != "stream" and name not in fmt.left_out
+        ]
     )
-
-
-def _policy_fault(policy: CachePolicy) -> str:
-    return "" if policy.enabled else "disabled"
-
-
-def _make_parts(
-    policy: CachePolicy, route: Route, target: Target, head: Head, document: Document, *, who: Parts, stream: bool
-) -> Parts:
-    fmt = route.format
-    both = policy.cross_shape and fmt.rendering is not None and route.stream is None
-    return (
-        (b"schema", SCHEMA),
-        (b"namespace", policy.namespace.encode()),
-        (b"scope", policy.scope.encode()),
-        *who,
-        (b"format", fmt.name.encode()),
-        (b"normalize", policy.normalize.encode()),
-        (b"path", target.path),
-        (b"query", public_query(target.query)),
-        (b"stream", b"" if both else b"%d" % stream),
-        *((b"field " + name, value) for name, value in head.selecting),
-        *make_member_parts(fmt, policy, document),
-    )
-
-
-def _head_fault(fmt: Format, head: Head) -> str:
-    if head.ranged:
-        return "range"
-    if is_multipart(head):
-        return "multipart"
-    is_assumed = fmt.untyped and not head.content_types
-    return "" if is_assumed or is_json(head) else "content-type"
 
 
 def _member_fault(route: Route, document: Document) -> str:

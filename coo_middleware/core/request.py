@@ -71,7 +71,7 @@ class Head:
 class HeadReader:
     """Reads heads by one policy. A field that counts in two ways, as the policy may say, does count in both."""
 
-    __slots__ = ("_credentials", "_known", "_selecting", "_steering", "_tenant")
+    __slots__ = ("_credentials", "_selecting", "_steering", "_tenant", "known")
 
     def __init__(self, policy: CachePolicy) -> None:
         self._credentials: Final = _CREDENTIALS.union(_names(policy.scope_headers))
@@ -79,19 +79,21 @@ class HeadReader:
         self._steering: Final = steering_fields(compat=policy.compat_headers)
         self._tenant: Final = policy.scope.removeprefix("header:").lower().encode()
         told = self._credentials | self._selecting | self._steering
-        self._known: Final = told | _CONTENT | _RANGES | {self._tenant}
+        self.known: Final = told | _CONTENT | _RANGES | {self._tenant}
+        """The names of all fields that a head depends on, in lower case."""
 
     def read(self, headers: Iterable[tuple[bytes, bytes]]) -> Head:
         """The head of one request."""
-        fields = [(name, value) for raw, value in headers if (name := raw.lower()) in self._known]
+        fields = [(name, value) for raw, value in headers if (name := raw.lower()) in self.known]
+        names = {name for name, _ in fields}
         return Head(
-            credentials=tuple(field for field in fields if field[0] in self._credentials),
-            selecting=_select(field for field in fields if field[0] in self._selecting),
-            tenant=_values(fields, self._tenant),
-            steering=tuple(field for field in fields if field[0] in self._steering),
+            credentials=_choose(fields, self._credentials),
+            selecting=() if names.isdisjoint(self._selecting) else _select(_choose(fields, self._selecting)),
+            tenant=_values(fields, self._tenant) if self._tenant in names else (),
+            steering=() if names.isdisjoint(self._steering) else _choose(fields, self._steering),
             content_types=_values(fields, b"content-type"),
-            coding=b",".join(_values(fields, b"content-encoding")),
-            ranged=any(name in _RANGES for name, _ in fields),
+            coding=b",".join(_values(fields, b"content-encoding")) if b"content-encoding" in names else b"",
+            ranged=not names.isdisjoint(_RANGES),
         )
 
 
@@ -107,6 +109,8 @@ def is_json(head: Head) -> bool:
     """Whether the content is said to be JSON in UTF-8 (RFC 8259 section 8.1) and nothing else beside it."""
     if len(head.content_types) != 1:
         return False
+    if head.content_types[0] == b"application/json":
+        return True
     media, _, parameters = head.content_types[0].lower().partition(b";")
     return media.strip() == b"application/json" and parameters.replace(b'"', b"").strip() in _JSON_PARAMETERS
 
@@ -120,11 +124,15 @@ def _names(names: Iterable[str]) -> list[bytes]:
     return [name.lower().encode() for name in names]
 
 
-def _values(fields: Iterable[tuple[bytes, bytes]], name: bytes) -> tuple[bytes, ...]:
-    return tuple(value for field, value in fields if field == name)
+def _choose(fields: Headers, names: frozenset[bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple([field for field in fields if field[0] in names])
 
 
-def _select(fields: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+def _values(fields: Headers, name: bytes) -> tuple[bytes, ...]:
+    return tuple([value for field, value in fields if field == name])
+
+
+def _select(fields: Headers) -> tuple[tuple[bytes, bytes], ...]:
     """Sorted by name alone, for only the order of fields of one name says something (RFC 9110 section 5.3), and the
     order of features in a list of them does not.
     """

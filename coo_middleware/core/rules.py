@@ -40,13 +40,16 @@ class Ruling:
 class Rules:
     """Finds the settings of one policy and its routes."""
 
-    __slots__ = ("_combine", "_default", "_rules")
+    __slots__ = ("_combine", "_default", "_rules", "known")
 
     def __init__(self, policy: CachePolicy, routes: Sequence[RoutePolicy] = ()) -> None:
         told = [(re.compile(translate(rule.path)), cache_settings(rule)) for rule in routes]
         self._rules: Final = tuple((paths, settings) for paths, settings in told if settings)
         self._default: Final = Ruling(policy, HeadReader(policy))
         self._combine: Final = lru_cache(_MOST_COMBINATIONS)(self._rule)
+        each = (self._rule((place,)).heads.known for place in range(len(self._rules)))
+        self.known: Final = self._default.heads.known.union(*each)
+        """The names of all fields that a head depends on somewhere, in lower case: each setting adds its own."""
 
     def find(self, path: str) -> Ruling:
         """What holds on `path`: of each setting the first that fits it, the policy's own where none does."""

@@ -62,7 +62,7 @@ class Sealer:
 
     def names(self, key: str) -> tuple[str, ...]:
         """`name`, and behind it the names under which `key` may still lie from before a rotation."""
-        return tuple(each.name(key) for each in self._keys) or (key,)
+        return tuple(each.name(key) for each in self._keys) if self._keys else (key,)
 
     def seal(self, data: bytes, bound: bytes) -> bytes:
         """`data` as it is to lie in a store; it opens with the same `bound` only, and there is no limit to how often

@@ -49,15 +49,17 @@ class AnswerWishes:
     age: float = 0.0
 
 
-def read_wishes(fields: Iterable[tuple[bytes, bytes]], policy: CachePolicy) -> Directives:
+def read_wishes(fields: Headers, policy: CachePolicy) -> Directives:
     """What the steering fields of a request ask for, as far as the policy lets its caller. Where several speak, the
     strictest counts.
     """
+    if not fields:
+        return NO_WISHES
     said: dict[str, list[bytes]] = {}
     for field, value in fields:
         name, translated = translate_field(field, value)
         said.setdefault(name, []).append(translated)
-    wishes = _read_standard(said, policy) if said else NO_WISHES
+    wishes = _read_standard(said, policy)
     for name, read in _READERS.items():
         if name in said and name in policy.callers.controls:
             wishes = read(wishes, said[name], policy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fnmatch import translate
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from coo_middleware.core.format import Route
@@ -19,6 +20,10 @@ _NAMES: Final = {fmt.name: fmt for fmt in FORMATS}
 
 FORMAT_NAMES: Final = tuple(sorted(_NAMES))
 
+# Callers choose their paths, so what is kept of them is bounded.
+_MOST_KEPT: Final = 1024
+_LONGEST_KEPT: Final = 256
+
 
 class Router:
     """Recognises paths by the rules of one policy, and by their end where no rule with a format fits.
@@ -26,15 +31,19 @@ class Router:
     A rule's format is one of FORMAT_NAMES.
     """
 
-    __slots__ = ("_rules",)
+    __slots__ = ("_recall", "_rules")
 
     def __init__(self, routes: Sequence[RoutePolicy] = ()) -> None:
         self._rules: Final = tuple(
             (re.compile(translate(rule.path)), _NAMES[rule.format]) for rule in routes if rule.format
         )
+        self._recall: Final = lru_cache(_MOST_KEPT)(self._recognise)
 
     def recognise(self, path: str) -> Route | None:
         """What a path says; None where it speaks no format."""
+        return self._recall(path) if len(path) <= _LONGEST_KEPT else self._recognise(path)
+
+    def _recognise(self, path: str) -> Route | None:
         for paths, fmt in self._rules:
             if paths.match(path):
                 return _route(path, fmt)

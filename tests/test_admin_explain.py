@@ -48,7 +48,15 @@ def test_an_answer_is_judged() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"canary", b"[]", b"{}", b'{"a": "canary"}', b'{"a": {}, "answer": "canary"}', b'{"a": {}, "canary": 1}'],
+    [
+        b"canary",
+        b"[]",
+        b"{}",
+        b'{"a": null}',
+        b'{"a": "canary"}',
+        b'{"a": {}, "answer": "canary"}',
+        b'{"a": {}, "canary": 1}',
+    ],
 )
 def test_what_is_no_such_question_is_refused(content: bytes) -> None:
     """A fault is told without what was sent."""

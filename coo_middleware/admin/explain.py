@@ -30,7 +30,7 @@ def explain_samples(explainer: Explainer, content: bytes) -> dict[str, object]:
     `answer` has `status`, `headers` and `body`. Texts that differ are told only with `show_text`. Raises DumpError.
     """
     told = read_json(content)
-    if not isinstance(told, dict) or "a" not in told or not told.keys() <= _MEMBERS:
+    if not isinstance(told, dict) or told.get("a") is None or not told.keys() <= _MEMBERS:
         raise DumpError("content: must be an object with a, and perhaps b, answer and show_text")
     dumps = [_read(told, name) for name in ("a", "b") if told.get(name) is not None]
     answer = make_answer(_object(told, "answer")) if told.get("answer") is not None else None

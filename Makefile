@@ -7,8 +7,10 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := requirements/dev.txt
+BENCH := benchmarks/.venv/requirements
+LITELLM := benchmarks/.venv/litellm
 
-.PHONY: demo test proof lock clean
+.PHONY: demo test proof bench bench-gate lock clean
 
 demo: .venv/project
 	$(BIN)/python -m example_app.demo $(ARGS)
@@ -27,12 +29,24 @@ test: .venv/project
 proof: .venv/project
 	COO_PROOF=30 $(BIN)/python -m pytest -m proof $(ARGS)
 
+# The peers and the floors, each as a ratio in one run: see docs/benchmarks.md. --litellm adds LiteLLM's proxy.
+bench: $(BENCH)/lock $(if $(findstring --litellm,$(ARGS)),$(LITELLM)/lock)
+	$(BENCH)/bin/python -m benchmarks $(ARGS)
+
+# Keeps what requests cost today in instructions, for the tests to compare.
+bench-gate: .venv/project
+	$(BIN)/python -m benchmarks.gate --keep
+
 lock: .venv/project
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --no-annotate --quiet --output-file $(LOCK)
+	$(BIN)/uv pip compile pyproject.toml benchmarks/requirements.in --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-header --no-annotate --quiet --output-file benchmarks/requirements.txt
+	$(BIN)/uv pip compile benchmarks/litellm.in --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-header --no-annotate --quiet --output-file benchmarks/litellm.txt
 
 clean:
-	rm -rf .venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf .venv benchmarks/.venv .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 
 # Two stamps, each made last, so that an installation that was broken off is begun anew.
 .venv/lock: $(LOCK)
@@ -43,4 +57,10 @@ clean:
 
 .venv/project: .venv/lock pyproject.toml
 	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# An environment of its own for the peers, and one for LiteLLM, which is large.
+benchmarks/.venv/%/lock: benchmarks/%.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement $<
 	@touch $@

@@ -40,7 +40,7 @@ class Outbox:
     def __init__(self, store: RuntimeStore, journal_folder: str = "", *, now: Callable[[], float] = time) -> None:
         self._store: Final = store
         self._journal_folder: Final = journal_folder
-        self._now: Final = now
+        self.now: Final = now
         self._fault: Exception | None = None
         self._is_open = False
         self._begin()
@@ -48,12 +48,18 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._queue or self._backlog)
 
-    def add(self, name: CounterName, delta: float) -> None:
-        """Adds an increment, made now."""
-        if os.getpid() != self._process:
-            # What was gathered before a fork is the parent's to send, under the parent's name.
-            self._begin()
-        self._backlog.add(name, delta, self._now())
+    def add(self, name: CounterName, delta: float, samples: int = 1, time: float | None = None) -> None:
+        """Adds `delta`, the sum of so many increments, the last of them made at `time`, else now."""
+        self._backlog.add(name, delta, self.now() if time is None else time, samples)
+
+    def follow_fork(self) -> bool:
+        """Begins anew, under a name of its own, in a process that was forked from the one that gathered: what had
+        gathered is the parent's to send. Whether it did.
+        """
+        if os.getpid() == self._process:
+            return False
+        self._begin()
+        return True
 
     async def open(self) -> None:
         """Takes over what processes that are gone have left in the journal. Raises StoreError; `send` tries again."""
@@ -132,7 +138,7 @@ class Outbox:
         return True
 
     def _increments(self, batch: Batch) -> list[Increment]:
-        now = self._now()
+        now = self.now()
         return [
             Increment(*amount.name, amount.delta, amount.samples, age=min(max(0.0, now - amount.time), LONGEST_WINDOW))
             for amount in batch.amounts

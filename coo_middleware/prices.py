@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import import_module
 from math import ceil
+from time import monotonic
 from typing import TYPE_CHECKING, Final
-
-from cachetools import TTLCache
 
 from coo_middleware.core.outcome import Usage
 from coo_middleware.core.tariff import Rate, Tariff
@@ -60,7 +59,8 @@ class Prices:
         # Of several with one type the first.
         self._by_type: Final = {_name(self._types[each.id]): self._by_id[each.id] for each in reversed(priced)}
         self._published: Callable[[], Sequence[Provider]] | None = None
-        self._found: Final[TTLCache[tuple[str, str], Tariff | None]] = TTLCache(_MOST_MODELS, _KEPT_SECONDS)
+        self._found: Final[dict[tuple[str, str], Tariff | None]] = {}
+        self._forgets_at = 0.0
 
     def open(self) -> None:
         """Loads the published prices, where they are installed; it may run in a thread of its own."""
@@ -79,17 +79,24 @@ class Prices:
         return replace(demand, cost=self.cost(provider, model, usage) or 0.0)
 
     def _find(self, provider: str, model: str) -> Tariff | None:
+        now = monotonic()
+        if now >= self._forgets_at or len(self._found) >= _MOST_MODELS:
+            self._found.clear()
+            self._forgets_at = now + _KEPT_SECONDS
+        try:
+            return self._found[provider, model]
+        except KeyError:
+            tariff = self._found[provider, model] = self._choose(provider, model)
+        return tariff
+
+    def _choose(self, provider: str, model: str) -> Tariff | None:
         """The provider's own prices; where it has none and is not configured itself, those of its type."""
         if provider in self._by_id:
             return self._by_id[provider]
         name = _name(self._types.get(provider, provider))
         if provider not in self._types and name in self._by_type:
             return self._by_type[name]
-        try:
-            return self._found[name, model]
-        except KeyError:
-            tariff = self._found[name, model] = self._look_up(name, model)
-        return tariff
+        return self._look_up(name, model)
 
     def _look_up(self, name: str, model: str) -> Tariff | None:
         published = self._providers()

@@ -54,4 +54,5 @@ class Timing:
     @property
     def overhead(self) -> float:
         """What we took ourselves before anything was asked to answer."""
-        return max(0.0, self._handed - self._started - self._waited) if self._handed else 0.0
+        taken = self._handed - self._started - self._waited
+        return taken if taken > 0 else 0.0

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -15,6 +16,7 @@ from coo_middleware.outbox import Outbox
 from coo_middleware.recorder import OTHER, Recorder
 from coo_middleware.stores import Increment, StoreAwayError, StoreError
 from coo_middleware.stores.memory import MemoryStore
+from coo_middleware.testing import Clock
 
 
 class Flaky(MemoryStore):
@@ -311,6 +313,7 @@ async def test_series_beyond_the_bound_count_under_other() -> None:
     recorder = Recorder(Outbox(store), MetricsPolicy(flush_seconds=10, max_series=100))
     for number in range(1000):
         recorder.record(replace(make_record(), model=f"m{number}"))
+    await recorder.drain()
     recorder.add_saving("openai", "k1", "m-late", tokens=5, cost=0.5)
     await recorder.drain()
     counters = [name for _, _, name in store._counters if ":" in name]
@@ -332,3 +335,100 @@ async def test_without_series_there_are_the_metrics_of_the_guide_alone() -> None
 
     assert not [name for _, _, name in store._counters if ":" in name]
     assert 5 == await store.get_total("openai", "k1", "tokens_saved")
+
+
+async def test_many_records_are_counted_a_few_at_a_time() -> None:
+    """However many records wait, other work of the loop has its turn between some of them and the next, and a drain
+    waits for all.
+    """
+    store = MemoryStore()
+    recorder = make_recorder(store)
+    waiting: list[int] = []
+
+    async def watch() -> None:
+        while recorder._pending:
+            waiting.append(len(recorder._pending))
+            await asyncio.sleep(0)
+
+    watching = asyncio.create_task(watch())
+    for _ in range(1000):
+        recorder.record(make_record())
+    await recorder.drain()
+    await watching
+
+    assert all(before - after <= 2 * module._MOST_AT_ONCE for before, after in pairwise([1000, *waiting, 0]))
+    assert 1000 == await store.get_total("openai", "k1", "req")
+
+
+async def test_records_do_not_pile_up_until_they_are_sent() -> None:
+    """Records are counted when there are many of them, however long a batch takes to leave."""
+    recorder = make_recorder(MemoryStore(), flush_seconds=10.0)
+    for _ in range(5):
+        for _ in range(module._MOST_AT_ONCE):
+            recorder.record(make_record())
+        await asyncio.sleep(0)
+
+    assert [] == recorder._pending
+
+
+async def test_one_odd_record_costs_no_other() -> None:
+    """A record whose amounts are no numbers, as a handler may report them, is a fault that is counted, and those beside
+    it are counted as what they are.
+    """
+    store = MemoryStore()
+    recorder = make_recorder(store)
+    odd = replace(make_record(), duration="long")  # type: ignore[arg-type]
+    for record in (make_record(), odd, make_record()):
+        recorder.record(record)
+    await recorder.drain()
+
+    assert 2 == await store.get_total("openai", "k1", "req")
+    assert {"internal_errors": 1} == recorder.counts
+
+
+def test_a_child_counts_nothing_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waited when a process was forked is its parent's to count; what the child records is its own."""
+    store = MemoryStore()
+    recorder = make_recorder(store)
+
+    async def record() -> None:
+        recorder.record(make_record())
+
+    async def record_and_drain() -> float:
+        await record()
+        await recorder.drain()
+        return await store.get_total("openai", "k1", "req")
+
+    asyncio.run(record())
+    monkeypatch.setattr("coo_middleware.outbox.os.getpid", lambda: -1)
+
+    assert 1 == asyncio.run(record_and_drain())
+
+
+async def test_a_record_counts_in_the_window_of_its_time() -> None:
+    """However long a record waits to be counted, it counts as made when it was recorded."""
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    recorder = Recorder(Outbox(store, now=clock), MetricsPolicy(flush_seconds=10))
+    recorder.record(make_record())
+    clock.advance(8)
+    await recorder.drain()
+
+    assert [0, 1] == [await store.get_usage_in_window("openai", "k1", "req", seconds) for seconds in (5, 10)]
+
+
+async def test_observers_are_told_at_once() -> None:
+    """An observer has each record, under the names that it is counted by, before the request has ended; one that raises
+    keeps none from another.
+    """
+    told: list[Record] = []
+
+    def fail(record: Record) -> None:
+        raise LookupError
+
+    recorder = Recorder(Outbox(MemoryStore()), MetricsPolicy(flush_seconds=10, max_models=1), fail, told.append)
+    for model in ("m", "n"):
+        recorder.record(replace(make_record(), model=model))
+
+    assert ["m", OTHER] == [record.model for record in told]
+    assert {"observer_errors": 2} == recorder.counts

@@ -73,13 +73,16 @@ class Backlog:
 
     def _add(self, name: CounterName, bucket: int, delta: float, samples: int, time: float) -> None:
         # The latest time stands for all: a bucket's begin would fall into the one before on a clock that is behind.
-        total, count, latest = self._sums.get((name, bucket), (0.0, 0, time))
-        self._sums[name, bucket] = (total + delta, count + samples, max(latest, time))
+        place = (name, bucket)
+        total, count, latest = self._sums.get(place, (0.0, 0, time))
+        self._sums[place] = (total + delta, count + samples, max(latest, time))
 
     def _merge(self, now: float) -> None:
         room = self._limit * 3 // 4
+        # Two of each counter are few enough: to halve on would cost time, and accuracy for little.
+        enough = max(room, 2 * len({name for name, _ in self._sums}))
         self._regroup(now)
-        while len(self._sums) > room and self._halvings < _MOST_HALVINGS:
+        while len(self._sums) > enough and self._halvings < _MOST_HALVINGS:
             self._halvings += 1
             self._regroup(now)
         # With more counters than there is room for, each addition would merge again.

@@ -88,24 +88,25 @@ def classify_error(answer: Answer, *, raised: bool, disconnected: bool) -> Error
     return ""
 
 
-def count_record(record: Record) -> list[tuple[str, float]]:
-    """The increments of one record. A hit, stale or not, and a request that shared another one's call cost the provider
-    nothing, so they move none of its counters; nor does a request that limits refused.
+def count_record(record: Record, number: int = 1) -> list[tuple[str, float]]:
+    """The increments of one record, or of so many of one kind whose duration, usage and cost it sums up. A hit, stale
+    or not, and a request that shared another one's call cost the provider nothing, so they move none of its counters;
+    nor does a request that limits refused.
     """
     if record.error_type == "limited":
-        return [(LIMITED, 1.0)]
+        return [(LIMITED, float(number))]
     usage, cost = record.usage or _UNKNOWN, record.cost
     saved = _SAVED.get(record.cache_status)
     if saved is not None:
-        return [(saved, 1.0), *_nonzero((TOKENS_SAVED, usage.tokens), (COST_SAVED, cost))]
-    told = count_trial(record.trial, record.usage, cost) if record.trial else []
-    return [*(_count_call(record, usage) if record.asked else ()), *told]
+        return [(saved, float(number)), *_nonzero((TOKENS_SAVED, usage.tokens), (COST_SAVED, cost))]
+    told = count_trial(record.trial, record.usage, cost, number) if record.trial else []
+    return [*(_count_call(record, usage, number) if record.asked else ()), *told]
 
 
-def _count_call(record: Record, usage: Usage) -> list[tuple[str, float]]:
+def _count_call(record: Record, usage: Usage, number: int) -> list[tuple[str, float]]:
     failed = record.error_type not in ("", "client_disconnect")
-    counts = _nonzero(*_count_usage(usage), (COST, record.cost), (ERRORS, failed))
-    return [(REQ, 1.0), (LATENCY, record.duration * 1000), *counts]
+    counts = _nonzero(*_count_usage(usage), (COST, record.cost), (ERRORS, failed * number))
+    return [(REQ, float(number)), (LATENCY, record.duration * 1000), *counts]
 
 
 def _count_usage(usage: Usage) -> list[tuple[str, int | None]]:

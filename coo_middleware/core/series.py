@@ -43,6 +43,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
 # In seconds: those of the GenAI conventions of OpenTelemetry, and three below them for hits.
 BOUNDS: Final = (0.001, 0.0025, 0.005, *(0.01 * 2**power for power in range(14)))
 
+_BOUNDS: Final = (*(f"{bound:g}" for bound in BOUNDS), "+Inf")
 _REUSED: Final[frozenset[CacheStatus]] = frozenset({"hit", "stale", "collapsed"})
 
 
@@ -70,8 +71,7 @@ def read_series(metric: str) -> Series | None:
 
 def find_bound(seconds: float) -> str:
     """The upper bound of the bucket that a duration falls into; each bucket is counted by itself."""
-    place = bisect_left(BOUNDS, seconds)
-    return f"{BOUNDS[place]:g}" if place < len(BOUNDS) else "+Inf"
+    return _BOUNDS[bisect_left(BOUNDS, seconds)]
 
 
 def classify_status(status: int) -> str:
@@ -79,22 +79,22 @@ def classify_status(status: int) -> str:
     return f"{status // 100}xx" if 100 <= status <= 599 else "none"
 
 
-def count_series(record: Record) -> list[tuple[str, float]]:
-    """The increments of one record, the model's name as it is to be counted."""
-    model, cache = record.model or "none", record.cache_status
-    counts = [(write_series(REQUESTS, model, cache, classify_status(record.status)), 1.0)]
+def count_series(record: Record, total: Record | None = None, number: int = 1) -> list[tuple[str, float]]:
+    """The increments of one record, the model's name as it is to be counted; or of so many that are like it, whose
+    times, usage and costs are summed up in `total`.
+    """
+    model, cache, total = record.model or "none", record.cache_status, total or record
+    counts = [(write_series(REQUESTS, model, cache, classify_status(record.status)), float(number))]
     if record.error_type:
-        counts.append((write_series(FAILURES, model, record.error_type), 1.0))
-    counts += _count_time(DURATION, DURATION_SUM, model, cache, record.duration)
-    if record.first_chunk is not None:
-        counts += _count_time(FIRST_CHUNK, FIRST_CHUNK_SUM, model, cache, record.first_chunk)
+        counts.append((write_series(FAILURES, model, record.error_type), float(number)))
+    counts += _count_times(record, total, number)
     if cache in _REUSED:
-        saved = record.usage.tokens if record.usage else None
-        return [*counts, *count_savings(model, saved, record.cost)]
+        saved = total.usage.tokens if total.usage else None
+        return [*counts, *count_savings(model, saved, total.cost)]
     if not record.asked:
         return counts
-    used = [(write_series(TOKENS_USED, model, kind), float(amount)) for kind, amount in _kinds(record.usage) if amount]
-    return [*counts, *used, *_nonzero((COST_USED, model, record.cost))]
+    used = [(write_series(TOKENS_USED, model, kind), float(amount)) for kind, amount in _kinds(total.usage) if amount]
+    return [*counts, *used, *_nonzero((COST_USED, model, total.cost))]
 
 
 def count_savings(model: str, tokens: int | None, cost: float | None) -> list[tuple[str, float]]:
@@ -102,11 +102,15 @@ def count_savings(model: str, tokens: int | None, cost: float | None) -> list[tu
     return _nonzero((TOKENS_SAVED, model or "none", tokens), (COST_SAVED, model or "none", cost))
 
 
-def _count_time(name: str, total: str, model: str, cache: CacheStatus, seconds: float) -> list[tuple[str, float]]:
-    return [
-        (write_series(name, model, cache, find_bound(seconds)), 1.0),
-        (write_series(total, model, cache), seconds),
-    ]
+def _count_times(record: Record, total: Record, number: int) -> list[tuple[str, float]]:
+    labels, counts = (record.model or "none", record.cache_status), list[tuple[str, float]]()
+    durations = (DURATION, DURATION_SUM, record.duration, total.duration)
+    first_chunks = (FIRST_CHUNK, FIRST_CHUNK_SUM, record.first_chunk, total.first_chunk)
+    for name, sum_name, seconds, summed in (durations, first_chunks):
+        if seconds is not None and summed is not None:
+            counts.append((write_series(name, *labels, find_bound(seconds)), float(number)))
+            counts.append((write_series(sum_name, *labels), summed))
+    return counts
 
 
 def _kinds(usage: Usage | None) -> list[tuple[str, int | None]]:

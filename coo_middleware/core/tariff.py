@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from coo_middleware.core.outcome import Usage
@@ -20,6 +20,8 @@ class Rate:
 
     def of(self, input_tokens: int) -> float:
         """What each token of a request with so many input tokens costs."""
+        if not self.tiers:
+            return self.first
         return next((rate for start, rate in reversed(self.tiers) if input_tokens > start), self.first)
 
 
@@ -39,22 +41,18 @@ class Tariff:
 
     def cost(self, usage: Usage) -> float:
         """What it cost, in US dollars; what is not known of it costs nothing."""
-        inputs = usage.input_tokens or 0
-        read = _part(self.cache_read, usage.cache_read_tokens)
-        write = _part(self.cache_write, usage.cache_write_tokens)
-        heard = _part(self.input_audio, usage.input_audio_tokens)
-        said = _part(self.output_audio, usage.output_audio_tokens)
-        parts = [
-            (self.input, inputs - sum(count for _, count in (read, write, heard))),
-            (self.output, (usage.output_tokens or 0) - said[1]),
-            *(read, write, heard, said),
-        ]
-        return self.request + sum(rate.of(inputs) * max(0, count) for rate, count in parts)
-
-
-_FREE: Final = Rate(0.0)
-
-
-def _part(rate: Rate | None, count: int | None) -> tuple[Rate, int]:
-    """The tokens that are paid for apart, and at which rate."""
-    return (_FREE, 0) if rate is None else (rate, count or 0)
+        inputs, outputs, paid = usage.input_tokens or 0, usage.output_tokens or 0, self.request
+        rest, speech = inputs, usage.output_audio_tokens
+        if usage.cache_read_tokens or usage.cache_write_tokens or usage.input_audio_tokens:
+            for rate, count in (
+                (self.cache_read, usage.cache_read_tokens or 0),
+                (self.cache_write, usage.cache_write_tokens or 0),
+                (self.input_audio, usage.input_audio_tokens or 0),
+            ):
+                if rate is not None:
+                    rest -= count
+                    paid += rate.of(inputs) * max(0, count)
+        if speech and self.output_audio is not None:
+            outputs -= speech
+            paid += self.output_audio.of(inputs) * max(0, speech)
+        return paid + self.input.of(inputs) * max(0, rest) + self.output.of(inputs) * max(0, outputs)

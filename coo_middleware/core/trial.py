@@ -59,16 +59,16 @@ def judge_trial(plan: Plan, entry: Entry, answer: Answer, refusal: str) -> Trial
     return Trial(compare_answers(plan.format, stored, Said(plan.asked, answer.headers, answer.content)))
 
 
-def count_trial(trial: Trial, usage: Usage | None, cost: float | None) -> list[tuple[str, float]]:
-    """The increments of one trial; `usage` is what the upstream's answer took, and `cost` what it cost in US dollars:
-    what the hit would have saved.
+def count_trial(trial: Trial, usage: Usage | None, cost: float | None, number: int = 1) -> list[tuple[str, float]]:
+    """The increments of one trial, or of so many alike; `usage` is what the upstream's answer took, and `cost` what it
+    cost in US dollars: what the hit would have saved, or all of them.
     """
-    counts = [(WOULD_HITS, 1.0)]
+    counts = [(WOULD_HITS, float(number))]
     if usage is not None and usage.tokens:
         counts.append((TOKENS_WOULD_SAVE, float(usage.tokens)))
     if cost:
         counts.append((COST_WOULD_SAVE, cost))
     if trial.divergence is not None:
-        counts.append((SHADOW_CHECKS, 1.0))
-        counts += [(SHADOW_DIFFERS, 1.0)] * (trial.divergence.kind not in _SAME)
+        counts.append((SHADOW_CHECKS, float(number)))
+        counts += [(SHADOW_DIFFERS, float(number))] * (trial.divergence.kind not in _SAME)
     return counts

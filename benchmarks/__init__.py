@@ -1,0 +1,1 @@
+"""The harness that compares the middleware with its peers and with the floors; `make bench` runs it."""

@@ -26,7 +26,7 @@ from tests.proof import choose, report
 
 COUNT = choose(3_000, 100_000)
 MAX_BYTES, MAX_ENTRIES, MAX_KEYS = 262_144, 200, 50
-METRICS = 8
+METRICS, MAX_PLANS = 8, 100
 # Of one model: 18 buckets for each of two durations, their sums, requests, tokens by type.
 SERIES = 2 * (18 + 1) + 3
 SETTINGS = {
@@ -51,10 +51,13 @@ async def send(middleware: COOMiddleware, app: Script, numbers: range) -> None:
 
 @pytest.mark.proof
 @pytest.mark.timeout(1800)
-async def test_unique_prompts_and_callers_fill_nothing() -> None:
+async def test_unique_prompts_and_callers_fill_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """After many requests that are all new, the store, the counters and the keys are within their bounds, the second
     half of them has left less than one object for two requests, no task is left, and no request was lost.
     """
+    # So that a memo of plans is full after the first half of a small count too.
+    monkeypatch.setattr("coo_middleware.core.memo.MAX_PLANS", MAX_PLANS)
+    monkeypatch.setattr("coo_middleware.core.memo._MOST_ENVELOPES", MAX_PLANS)
     tasks = asyncio.all_tasks()
     app = Script()
     middleware = COOMiddleware(app, SETTINGS)

@@ -46,7 +46,7 @@ def tokens_at(node: ast.AST) -> Iterator[str]:
             yield from texts_in(node.args[TAKES[name]])
     elif isinstance(node, ast.Assign):
         names = {getattr(each, "attr", getattr(each, "id", "")) for each in node.targets}
-        yield from texts_in(node.value) if names & {"fault", "refusal"} else ()
+        yield from texts_in(node.value) if names & {"bypass", "fault", "refusal"} else ()
 
 
 def tokens_of(*paths: Path) -> set[str]:

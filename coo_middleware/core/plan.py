@@ -110,8 +110,8 @@ class Planner:
         content, document, content_fault = (b"", {}, fault) if fault else self._read(envelope, content)
         stream = route.stream if route.stream is not None else document.get("stream", fmt.streams) is True
         provider, model = self._naming.name(route.provider, envelope.path, route.model or _model(document))
-        disabled = "" if policy.enabled else "disabled"
-        bypass = disabled or content_fault or fmt.bypass(document) or envelope.scope_fault
+        bypass = content_fault or fmt.bypass(document) or envelope.scope_fault
+        bypass = bypass if policy.enabled else "disabled"
         asks = self._ask and stream and provider not in fmt.telling
         stem = envelope.stems[stream]
         members = () if bypass else make_member_parts(fmt, policy, document)

@@ -40,14 +40,17 @@ class Counter:
 
     def __init__(self) -> None:
         self.instructions = 0
+        # Such as the one that measures coverage of the tests.
+        self._earlier: TraceFunction | None = None
         self._files: Final[dict[str, bool]] = {}
 
     def __enter__(self) -> Self:
+        self._earlier = sys.gettrace()
         sys.settrace(self._begin)
         return self
 
     def __exit__(self, *_error: object) -> None:
-        sys.settrace(None)
+        sys.settrace(self._earlier)
 
     def _begin(self, frame: FrameType, _event: str, _arg: object) -> TraceFunction | None:
         name = frame.f_code.co_filename

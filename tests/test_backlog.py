@@ -215,3 +215,14 @@ def test_more_counters_than_room_cost_no_accuracy() -> None:
     outage(backlog, 1, 200)
 
     assert (200, 0) == (len(backlog), backlog._halvings)
+
+
+def test_what_no_window_reaches_is_one() -> None:
+    """Amounts older than the longest window count for the total alone, so that one stands for all of them."""
+    backlog = Backlog(2)
+    for age in (LONGEST_WINDOW + 9 * DAY, LONGEST_WINDOW + 2 * DAY, 0):
+        backlog.add(REQ, 1.0, NOW - age)
+    amounts = backlog.take()
+
+    assert [2.0, 1.0] == [amount.delta for amount in amounts]
+    assert NOW - LONGEST_WINDOW - 2 * DAY == amounts[0].time

@@ -179,7 +179,14 @@ async def test_cancellations_leave_nothing_behind(server: Server, prefix: str) -
     """Operations that are cancelled at random points never give another one's reply, and leak no connection and no
     place in the pool; each increment counts once or, when it was given up, perhaps not.
     """
-    async with RedisStore(addr=server.addr, key_prefix=prefix, max_connections=CONNECTIONS) as store:
+    # The clock must cancel nothing: on a busy machine a reply may take longer than an operator would wait.
+    async with RedisStore(
+        addr=server.addr,
+        key_prefix=prefix,
+        max_connections=CONNECTIONS,
+        connect_timeout_seconds=20,
+        timeout_seconds=20,
+    ) as store:
         storm = Storm(store)
         calls = 0
         while storm.cancelled < CANCELLATIONS:

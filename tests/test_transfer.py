@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -180,3 +181,15 @@ def test_kinds_are_named_with_commas() -> None:
     assert ("cache", "usage") == parse_kinds("usage, cache,usage")
     with pytest.raises(ValueError, match=r"^what: must be some of cache, usage"):
         parse_kinds("cache,secrets")
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [({"block": 7}, "the block is not the next one"), ({"end": 0}, "the end is not that of this file")],
+)
+def test_a_closing_line_of_another_file_is_refused(parts: dict[str, object], told: str) -> None:
+    """A block with another's number, and an end that leaves a block open, though both prove what stands before them."""
+    lines = write(counters(1))[:2]
+    proof = sha256(b"".join(lines)).hexdigest()
+    with pytest.raises(TransferError, match=told):
+        read([*lines, json.dumps(parts | {"sha256": proof}, separators=(",", ":")).encode() + b"\n"])

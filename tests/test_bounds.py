@@ -24,7 +24,7 @@ from tests.asgi import (
 )
 from tests.proof import choose, report
 
-COUNT = choose(3_000, 100_000)
+COUNT = choose(8_000, 100_000)
 MAX_BYTES, MAX_ENTRIES, MAX_KEYS = 262_144, 200, 50
 METRICS, MAX_PLANS = 8, 100
 # Of one model: 18 buckets for each of two durations, their sums, requests, tokens by type.
